@@ -1,0 +1,1 @@
+"""ComSL: a composite speech-language model for speech-to-text translation."""

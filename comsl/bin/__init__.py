@@ -1,0 +1,1 @@
+"""Thin command-line mains, one a tool: `python -m comsl.bin.<tool>`."""

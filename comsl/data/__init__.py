@@ -1,0 +1,1 @@
+"""Corpora: from what is published to Kaldi-style directories."""
