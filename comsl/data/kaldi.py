@@ -1,0 +1,213 @@
+"""Kaldi-style directories: tables of `utterance value` lines, one file a field, sorted by id."""
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from comsl.errors import DataError
+from comsl.languages import language
+
+Tables = dict[str, dict[str, str]]
+
+TEXT_FIELDS = ("utt2lang", "text.src")
+AUDIO_FIELDS = ("wav.scp", "utt2spk", "utt2dur")
+OPTIONAL_FIELDS = ("utt2num_samples", "text.tgt")
+
+
+def read_table(path: Path | str, *, empty_ok: bool = False) -> dict[str, str]:
+    """Read `id value` lines. `empty_ok` is for hypotheses: a system may have nothing to say.
+
+    DataError with file and line: missing or empty file, not UTF-8, an id without a value, ids out
+    of order or repeated.
+    """
+    table: dict[str, str] = {}
+    previous = ""
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        key, _, value = line.partition(" ")
+        value = value.strip()
+        where = f"{path}:{number}"
+        if not key:
+            raise DataError(f"{where}: no id at the start of the line")
+        if not value and not empty_ok:
+            raise DataError(
+                f"{where}: nothing after '{key}'; give it a value or drop the utterance"
+            )
+        if key == previous:
+            raise DataError(f"{where}: '{key}' stands here twice; ids must be unique")
+        if key < previous:
+            raise DataError(f"{where}: '{key}' after '{previous}'; sort the file (LC_ALL=C sort)")
+        table[key] = value
+        previous = key
+    if not table:
+        raise DataError(f"{path}: empty file")
+    return table
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 file, split at newlines only (text may hold other separators)."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; run the stage that makes it first")
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{number}: not UTF-8; convert the file (iconv -t UTF-8)") from None
+    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a UTF-8 file in one step: under a temporary name, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+def write_table(path: Path | str, table: dict[str, str]) -> None:
+    """Write `id value` lines, sorted as C does. DataError: an id or value would break its line."""
+    for key, value in table.items():
+        if key.split() != [key] or "\n" in value:
+            raise DataError(f"{path}: a space in the id or a line break in the value of '{key}'")
+    lines = (f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table))
+    write_text(path, "".join(lines))
+
+
+@contextmanager
+def atomic_dir(folder: Path | str) -> Iterator[Path]:
+    """A new folder to fill, which takes `folder`'s place only when the block ends well."""
+    folder = Path(folder)
+    temporary, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(temporary, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_dir(folder: Path | str, tables: Tables) -> None:
+    """Write the tables (`{field: {id: value}}`) as one directory; `spk2utt` comes by itself."""
+    with atomic_dir(folder) as temporary:
+        for field, table in tables.items():
+            write_table(temporary / field, table)
+        if "utt2spk" in tables:
+            write_table(temporary / "spk2utt", spk2utt(tables["utt2spk"]))
+
+
+def read_dir(folder: Path | str) -> Tables:
+    """The tables that a directory has, `spk2utt` excepted (`write_dir` makes it)."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such directory; run the stage that makes it first")
+    fields = [*AUDIO_FIELDS, *TEXT_FIELDS, *OPTIONAL_FIELDS]
+    return {field: read_table(folder / field) for field in fields if (folder / field).is_file()}
+
+
+def spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:
+    """Speaker to its utterances, separated by spaces."""
+    utterances = defaultdict(list)
+    for utterance in sorted(utt2spk):
+        utterances[utt2spk[utterance]].append(utterance)
+    return {speaker: " ".join(ids) for speaker, ids in utterances.items()}
+
+
+def subset(tables: Tables, keep: Iterable[str]) -> Tables:
+    """The tables with the utterances of `keep` alone."""
+    keep = sorted(keep)
+    return {field: {key: table[key] for key in keep} for field, table in tables.items()}
+
+
+def combine(parts: list[Tables]) -> Tables:
+    """Tables of several directories as one. DataError: an utterance in two of them."""
+    whole: Tables = {field: {} for field in parts[0]}
+    for part in parts:
+        for field, table in whole.items():
+            if repeated := sorted(table.keys() & part[field].keys()):
+                raise DataError(f"utterance '{repeated[0]}' is in two of the sets to be combined")
+            table.update(part[field])
+    return whole
+
+
+def validate_dir(folder: Path | str, audio: bool = True, translated: bool = True) -> int:
+    """Check a whole directory; returns its number of utterances.
+
+    `audio`: speech tables are required (else text only); `translated`: so is `text.tgt`.
+    DataError names the file and utterance: missing or malformed table, ids that differ between
+    tables, an id without its speaker's prefix, a bad duration, unknown language, empty or NaN text,
+    missing audio.
+    """
+    folder = Path(folder)
+    required = [*TEXT_FIELDS, *(AUDIO_FIELDS if audio else ()), *(["text.tgt"] * translated)]
+    tables = read_dir(folder) | {field: read_table(folder / field) for field in required}
+    _check_ids(folder, tables)
+    for utterance, code in tables["utt2lang"].items():
+        _blame(folder / "utt2lang", utterance, language, code)
+    for field in ("text.src", "text.tgt"):
+        for utterance, text in tables.get(field, {}).items():
+            _blame(folder / field, utterance, check_text, text)
+    if audio:
+        _check_speakers(folder, tables["utt2spk"])
+        for utterance, seconds in tables["utt2dur"].items():
+            _blame(folder / "utt2dur", utterance, _check_duration, seconds)
+        for utterance, path in tables["wav.scp"].items():
+            _blame(folder / "wav.scp", utterance, _check_file, path)
+    return len(tables["utt2lang"])
+
+
+def check_text(text: str) -> None:
+    """DataError if a text says nothing: no letter or digit in it, or a spreadsheet's NaN."""
+    if text in ("nan", "NaN") or not any(character.isalnum() for character in text):
+        raise DataError(f"empty text '{text}'; drop the utterance")
+
+
+def _blame(path, utterance, check, value) -> None:
+    """Run a check of one value; its complaint gets the file and utterance in front."""
+    try:
+        check(value)
+    except DataError as error:
+        raise DataError(f"{path}: {utterance}: {error}") from None
+
+
+def _check_ids(folder: Path, tables: Tables) -> None:
+    """Every table must hold the ids of the first one."""
+    first, *others = tables
+    for field in others:
+        for one, other in ((first, field), (field, first)):
+            if lost := sorted(tables[one].keys() - tables[other].keys()):
+                raise DataError(f"{folder}: utterance '{lost[0]}' is in {one} but not in {other}")
+
+
+def _check_speakers(folder: Path, utt2spk: dict[str, str]) -> None:
+    for utterance, speaker in utt2spk.items():
+        if not utterance.startswith(speaker):
+            raise DataError(
+                f"{folder}/utt2spk: {utterance}: the id must start with its speaker '{speaker}',"
+                " so that both sort alike"
+            )
+    if read_table(folder / "spk2utt") != spk2utt(utt2spk):
+        raise DataError(f"{folder}/spk2utt does not match utt2spk; make it anew")
+
+
+def _check_duration(seconds: str) -> None:
+    try:
+        good = 0 < float(seconds) < float("inf")
+    except ValueError:
+        good = False
+    if not good:
+        raise DataError(f"'{seconds}' is no duration in seconds")
+
+
+def _check_file(path: str) -> None:
+    if not Path(path).is_file():
+        raise DataError(f"no audio file '{path}'")
