@@ -1,0 +1,33 @@
+"""Write the language model of a training run as a Hugging Face folder."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from comsl.cli import run
+
+
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="A *.pth of ESPnet's")
+    parser.add_argument("--half", action="store_true", help="Store 16-bit weights")
+    parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
+    args = parser.parse_args()
+
+    from comsl.inference import load_model
+
+    model = load_model(args.checkpoint)
+    mbart = model.language_model.mbart
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
+        (mbart.half() if args.half else mbart).save_pretrained(folder)
+        model.tokenizer.backend.save_pretrained(folder)
+        args.out.mkdir(exist_ok=True)
+        for file in Path(folder).iterdir():
+            file.replace(args.out / file.name)
+    print(f"{sum(p.numel() for p in mbart.parameters())} parameters -> {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,14 @@
+"""Train a ComSL model, or its language model alone: ESPnet's options and YAML."""
+
+from comsl.cli import run
+
+
+def main() -> None:
+    """Command-line entry."""
+    from comsl.task import ComSLTask
+
+    ComSLTask.main()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""Make a language model's folder without weights: SentencePiece pieces as mBART-50's tokenizer,
+and the model's configuration, ready for training from scratch."""
+
+import argparse
+import itertools
+import json
+import tempfile
+from pathlib import Path
+
+from comsl.cli import run
+from comsl.data.kaldi import read_table
+
+
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="Kaldi-style folder with texts")
+    parser.add_argument("--config", type=Path, required=True, help="JSON of MBartConfig")
+    parser.add_argument("--vocab_size", type=int, default=8000, help="SentencePiece pieces")
+    parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
+    args = parser.parse_args()
+
+    import sentencepiece
+    from transformers import MBartConfig
+
+    from comsl.tokenizer import from_sentencepiece
+
+    tables = [read_table(args.data / name) for name in ("text.src", "text.tgt")]
+    texts = list(itertools.chain.from_iterable(table.values() for table in tables))
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = f"{folder}/pieces"
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_prefix=prefix,
+            vocab_size=args.vocab_size,
+            model_type="unigram",
+            character_coverage=0.9998,
+            # The tokenizer made from it does not normalise, so training must not either.
+            normalization_rule_name="identity",
+            input_sentence_size=1_000_000,
+            shuffle_input_sentence=True,
+            minloglevel=1,
+        )
+        tokenizer = from_sentencepiece(f"{prefix}.model")
+    config = MBartConfig(**json.loads(args.config.read_text()), vocab_size=len(tokenizer))
+    tokenizer.save_pretrained(args.out)
+    config.save_pretrained(args.out)
+    print(f"{len(tokenizer)} tokens -> {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)

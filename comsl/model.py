@@ -1,0 +1,270 @@
+"""ComSL as an ESPnet model: it builds the branches once and adds up the objectives."""
+
+from dataclasses import dataclass
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from comsl.adapter import Adapter
+from comsl.errors import DataError
+from comsl.language_model import LanguageModel
+from comsl.objectives.cml import choose_masked, representation_distance
+from comsl.objectives.likelihood import cross_entropy, distillation
+from comsl.sequences import Sequences, concatenate, split, stack
+from comsl.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One pass of the decoder over `tokens` (B, L) given encoder states `memory` (B, S, d).
+
+    chosen: (B, L) bool, the tokens to score; without it all but the language code.
+    """
+
+    tokens: Sequences
+    memory: Sequences
+    chosen: torch.Tensor | None = None
+
+    @property
+    def scored(self) -> torch.Tensor:
+        """(B, L) bool."""
+        if self.chosen is not None:
+            return self.chosen
+        mask = self.tokens.mask
+        mask[:, 0] = False
+        return mask
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """The n scored tokens, (n,)."""
+        return self.tokens.values[self.scored]
+
+
+class ComSLModel(AbsESPnetModel):
+    """Speech encoder, adapter and language blocks, trained on the objectives of method.md.
+
+    An objective whose weight is 0 costs nothing: its branches are not computed. Without speech
+    objectives (`w_st`, `w_asr`, `w_cml` all 0) this is the language model's fine-tuning, and
+    speech_encoder and adapter may be None.
+
+    w_*: weights of the objectives; alpha_st, alpha_mt: shares of distillation in ST and in MT;
+    w_erm, erm_layer, erm_squared: ERM's weight within CML, its encoder layer (`round(L / 3)`
+    without one) and form; mask_probability: share of masked source tokens; speech_first: order
+    of the concatenation; encoder_gradient_scale: factor on the gradients of the final states of
+    the speech-only and text-only passes. teacher: the frozen language model of the MT
+    regularisation, needed where `w_mt` and `alpha_mt` are not 0.
+    """
+
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        tokenizer: Tokenizer,
+        speech_encoder: AbsEncoder | None = None,
+        adapter: Adapter | None = None,
+        teacher: LanguageModel | None = None,
+        w_st: float = 0.35,
+        w_asr: float = 0.35,
+        w_mt: float = 0.2,
+        w_cml: float = 0.1,
+        alpha_st: float = 0.8,
+        alpha_mt: float = 0.2,
+        w_erm: float = 0.2,
+        erm_layer: int | None = None,
+        erm_squared: bool = False,
+        mask_probability: float = 0.15,
+        speech_first: bool = False,
+        encoder_gradient_scale: float = 2.0,
+        label_smoothing: float = 0.0,
+    ):
+        super().__init__()
+        if (w_st or w_asr or w_cml) and adapter is None:
+            raise DataError("w_st, w_asr and w_cml need a speech encoder: set speech_encoder")
+        if w_mt and alpha_mt and teacher is None:
+            raise DataError("alpha_mt needs the frozen language model: set teacher, or alpha_mt: 0")
+        self.speech_encoder = speech_encoder
+        self.adapter = adapter
+        self.language_model = language_model
+        # In a tuple: a registered teacher would be saved, and set to training mode, with us.
+        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else ()
+        self.tokenizer = tokenizer
+        self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
+        self.alpha_st, self.alpha_mt, self.w_erm = alpha_st, alpha_mt, w_erm
+        self.erm_layer = erm_layer or round(language_model.config.encoder_layers / 3)
+        self.erm_squared = erm_squared
+        self.mask_probability = mask_probability
+        self.speech_first = speech_first
+        self.encoder_gradient_scale = encoder_gradient_scale
+        self.label_smoothing = label_smoothing
+
+    def forward(
+        self,
+        source: torch.Tensor,
+        source_lengths: torch.Tensor,
+        target: torch.Tensor,
+        target_lengths: torch.Tensor,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        utt_id: list[str] | None = None,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss, statistics and weight (the number of utterances) of a batch.
+
+        source (B, M + 2), target (B, N + 2): `[code, tokens, </s>]`, padding negative;
+        speech: waveforms (B, samples) or encoder states (B, T, width), as the encoder takes them;
+        utt_id: in validation the masks of CML depend on it alone.
+        """
+        x = Sequences(source.clamp(min=0), source_lengths)
+        y = Sequences(target.clamp(min=0), target_lengths)
+        branches, erm = self.build_branches(x, y, speech, speech_lengths, utt_id)
+        p = self.decode(branches)
+        smoothing = self.label_smoothing if self.training else 0.0
+        ce = {name: cross_entropy(p[name], b.labels, smoothing) for name, b in branches.items()}
+
+        losses = {}
+        if self.weights["mt"]:
+            losses["mt"] = (1 - self.alpha_mt) * ce["mt"]
+            if self.alpha_mt:
+                losses["mt"] += self.alpha_mt * distillation(self.teach(x, y), p["mt"])
+        if self.weights["st"]:
+            losses["st"] = self.match_decoder("st", ce, p)
+        if self.weights["asr"]:
+            losses["asr"] = ce["asr"]
+        if self.weights["cml"]:
+            stm = ce["stm_x"] + self.match_decoder("stm_y", ce, p)
+            losses["cml"] = (stm + ce["mtp"]) / 3 + self.w_erm * erm
+
+        # Sums over tokens and frames, then the mean over the utterances of the batch.
+        loss = sum(self.weights[name] * value for name, value in losses.items()) / len(source)
+        stats = {f"loss_{name}": value / len(source) for name, value in losses.items()}
+        stats |= {f"ce_{name}": value / len(source) for name, value in ce.items()}
+        stats |= {f"ce_{name}_token": ce[name] / len(b.labels) for name, b in branches.items()}
+        if erm is not None:
+            stats["erm"] = erm / len(source)
+        stats["loss"] = loss
+        return loss, {k: v.detach() for k, v in stats.items()}, loss.new_tensor(len(source))
+
+    def build_branches(
+        self,
+        x: Sequences,
+        y: Sequences,
+        speech: torch.Tensor | None,
+        speech_lengths: torch.Tensor | None,
+        utt_id: list[str] | None,
+    ) -> tuple[dict[str, Branch], torch.Tensor | None]:
+        """The branches that some objective needs, and ERM where CML is on."""
+        w, branches = self.weights, {}
+        if w["mt"] or self.alpha_st and (w["st"] or w["cml"]):
+            branches["mt"] = Branch(y, self.encode_text(x))
+        if not (w["st"] or w["asr"] or w["cml"]):
+            return branches, None
+        e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
+        h_s, layer_s = self.encode_speech(e_s)
+        if w["st"]:
+            branches["st"] = Branch(y, h_s)
+        if w["asr"]:
+            branches["asr"] = Branch(x, h_s)
+        if not w["cml"]:
+            return branches, None
+        masked = choose_masked(x, self.mask_probability, None if self.training else utt_id)
+        h_mix_x, h_mix_s, layer_mix_s = self.encode_mixed(x, masked, e_s)
+        branches["stm_x"] = Branch(x, h_mix_s)
+        branches["stm_y"] = Branch(y, h_mix_s)
+        branches["mtp"] = Branch(x, h_mix_x, masked)
+        # Position 0 is the language code: only frames are matched.
+        erm = representation_distance(
+            layer_s[:, 1:], layer_mix_s.values[:, 1:], e_s.mask[:, 1:], self.erm_squared
+        )
+        return branches, erm
+
+    def embed_speech(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, code: torch.Tensor
+    ) -> Sequences:
+        """`E_s = [emb(code); adapter(whisper(s))]`, (B, 1 + T', d); code (B,) token ids."""
+        states, lengths, _ = self.speech_encoder(speech, speech_lengths)
+        frames = self.adapter(Sequences(states, lengths))
+        code = Sequences(self.language_model.embed(code[:, None]), torch.ones_like(lengths))
+        return concatenate(code, frames)
+
+    def encode_speech(self, e_s: Sequences) -> tuple[Sequences, torch.Tensor]:
+        """`enc(E_s)` (B, 1 + T', d), and the states after ERM's layer."""
+        layer = self.erm_layer if self.weights["cml"] else None
+        states, layer_states = self.language_model.encode(e_s, layer)
+        return self.scale_gradient(states), layer_states
+
+    def encode_text(self, x: Sequences) -> Sequences:
+        """`enc(E_x)`, (B, M + 2, d)."""
+        e_x = Sequences(self.language_model.embed(x.values), x.lengths)
+        return self.scale_gradient(self.language_model.encode(e_x)[0])
+
+    def encode_mixed(
+        self, x: Sequences, masked: torch.Tensor, e_s: Sequences
+    ) -> tuple[Sequences, Sequences, Sequences]:
+        """`enc(E_mix)` of masked text and speech: text part, speech part, speech at ERM's layer."""
+        embedded = self.language_model.embed(x.values.masked_fill(masked, self.tokenizer.mask_id))
+        parts = [Sequences(embedded, x.lengths), e_s]
+        order = (1, 0) if self.speech_first else (0, 1)
+        first, second = (parts[i] for i in order)
+        states, layer_states = self.language_model.encode(
+            concatenate(first, second), self.erm_layer
+        )
+        lengths = first.lengths, second.lengths
+        h_mix, h_layer = split(states.values, *lengths), split(layer_states, *lengths)
+        return h_mix[order[0]], h_mix[order[1]], h_layer[order[1]]
+
+    def decode(self, branches: dict[str, Branch]) -> dict[str, torch.Tensor]:
+        """Logits (n, V) of every branch's n scored tokens, by one call of the decoder."""
+        tokens = stack([branch.tokens for branch in branches.values()])
+        memory = stack([branch.memory for branch in branches.values()])
+        states = self.language_model.decode(tokens, memory).chunk(len(branches))
+        return {
+            name: self.language_model.logits(state[:, : branch.scored.size(1)][branch.scored])
+            for state, (name, branch) in zip(states, branches.items(), strict=True)
+        }
+
+    @torch.no_grad()
+    def teach(self, x: Sequences, y: Sequences) -> torch.Tensor:
+        """Logits (n, V) of the frozen teacher, `p_theta'(y | x)`."""
+        (teacher,) = self._teacher
+        teacher.to(x.values.device)
+        memory, _ = teacher.encode(Sequences(teacher.embed(x.values), x.lengths))
+        return teacher.logits(teacher.decode(y, memory)[Branch(y, memory).scored])
+
+    def match_decoder(
+        self, name: str, ce: dict[str, torch.Tensor], p: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Decoder distribution matching: `(1 - a_s) CE + a_s KD(p_MT, p)` of branch `name`."""
+        if not self.alpha_st:
+            return ce[name]
+        return (1 - self.alpha_st) * ce[name] + self.alpha_st * distillation(p["mt"], p[name])
+
+    def scale_gradient(self, states: Sequences) -> Sequences:
+        """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""
+        if states.values.requires_grad and self.encoder_gradient_scale != 1:
+            states.values.register_hook(lambda gradient: gradient * self.encoder_gradient_scale)
+        return states
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        task: str,
+        codes: torch.Tensor,
+        x: Sequences,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        **search,
+    ) -> list[list[int]]:
+        """Token ids of every utterance, by beam search in the language of `codes` (B,).
+
+        task: `st` or `asr`, from speech (of x only the language code is read), or `mt`, from x;
+        search: what `LanguageModel.generate` takes.
+        """
+        if task == "mt":
+            memory = self.encode_text(x)
+        else:
+            e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
+            memory, _ = self.encode_speech(e_s)
+        return self.language_model.generate(memory, codes, **search)
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing to collect: stage 5 writes the shapes, and no statistics are needed."""
+        return {}

@@ -1,0 +1,42 @@
+"""From the text of an utterance to the token sequences that the model takes."""
+
+import numpy as np
+from espnet2.train.preprocessor import AbsPreprocessor
+
+from comsl.tokenizer import Tokenizer
+
+
+class ComSLPreprocessor(AbsPreprocessor):
+    """Turns source_text, target_text and lang into `source` and `target`, token ids (L,) int64.
+
+    denoise: share of the training utterances that become a denoising task, either side with
+    equal probability: noised text in, the same text out (mBART's pretraining).
+    """
+
+    def __init__(self, train: bool, tokenizer: Tokenizer, target_lang: str, denoise: float = 0.0):
+        super().__init__(train)
+        self.tokenizer = tokenizer
+        self.target_lang = target_lang
+        self.denoise = denoise if train else 0.0
+
+    def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
+        lang = data.pop("lang")
+        source = self.tokenizer.encode(data.pop("source_text"), lang)
+        target = self.tokenizer.encode(data.pop("target_text"), self.target_lang)
+        if self.denoise and np.random.random() < self.denoise:
+            target = source if np.random.random() < 0.5 else target
+            source = [target[0], *infill(target[1:-1], self.tokenizer.mask_id), target[-1]]
+        return data | {"source": np.array(source), "target": np.array(target)}
+
+
+def infill(tokens: list[int], mask_id: int, share: float = 0.35, span: float = 3.5) -> list[int]:
+    """mBART's text infilling: spans, Poisson(`span`) long, until `share` of the tokens is gone,
+    each become one `<mask>` (Liu et al. 2020, section 2.2)."""
+    tokens = list(tokens)
+    left = round(share * len(tokens))
+    while left > 0:
+        length = min(max(1, np.random.poisson(span)), left)
+        start = np.random.randint(0, len(tokens) - length + 1)
+        tokens[start : start + length] = [mask_id]
+        left -= length
+    return tokens

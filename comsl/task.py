@@ -1,0 +1,128 @@
+"""ComSL as an ESPnet task: YAML and options -> the parts of the model and its data."""
+
+import argparse
+from collections.abc import Callable, Collection
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.tasks import abs_task
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import str_or_none
+
+from comsl.adapter import Adapter
+from comsl.errors import DataError
+from comsl.language_model import LanguageModel
+from comsl.model import ComSLModel
+from comsl.preprocessor import ComSLPreprocessor
+from comsl.scheduler import PolynomialDecayLR
+from comsl.speech_encoder import CachedStates, WhisperEncoder
+from comsl.tokenizer import Tokenizer
+from comsl.trainer import ComSLTrainer
+
+# ESPnet has no such schedule, and no other way to register one.
+abs_task.scheduler_classes["polynomial"] = PolynomialDecayLR
+
+speech_encoder_choices = ClassChoices(
+    "speech_encoder",
+    classes=dict(whisper=WhisperEncoder, cached=CachedStates),
+    type_check=AbsEncoder,
+    default=None,
+    optional=True,
+)
+
+
+class ComSLTask(AbsTask):
+    """`ComSLTask.main()` trains: language model fine-tuning, frozen phase and joint phase alike."""
+
+    num_optimizers = 1
+    class_choices_list = [speech_encoder_choices]
+    trainer = ComSLTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group(description="ComSL")
+        parser.set_defaults(required=parser.get_default("required") + ["language_model"])
+        speech_encoder_choices.add_arguments(group)
+        group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
+        group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
+        group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
+        for name, what in {
+            "language_model_conf": "LanguageModel",
+            "adapter_conf": "Adapter",
+            "preprocessor_conf": "ComSLPreprocessor",
+            "model_conf": "ComSLModel",
+        }.items():
+            group.add_argument(
+                f"--{name}", action=NestedDictAction, default={}, help=f"Settings of {what}"
+            )
+        group.add_argument(
+            "--component_lr",
+            action=NestedDictAction,
+            default={},
+            help="Learning rate by component (speech_encoder, adapter, language_model), where it "
+            "differs from optim_conf's",
+        )
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ComSLModel:
+        """The model of a configuration; DataError where its parts do not fit each other."""
+        tokenizer = Tokenizer(args.language_model)
+        language_model = LanguageModel(args.language_model, **args.language_model_conf)
+        config = language_model.config
+        if len(tokenizer) > config.vocab_size:
+            raise DataError(
+                f"'{args.language_model}': the tokenizer has {len(tokenizer)} tokens, "
+                f"the model {config.vocab_size}"
+            )
+        speech_encoder = adapter = None
+        if args.speech_encoder is not None:
+            encoder_class = speech_encoder_choices.get_class(args.speech_encoder)
+            speech_encoder = encoder_class(**args.speech_encoder_conf)
+            adapter = Adapter(speech_encoder.output_size(), config.d_model, **args.adapter_conf)
+        return ComSLModel(
+            language_model,
+            tokenizer,
+            speech_encoder,
+            adapter,
+            LanguageModel(args.teacher) if args.teacher else None,
+            **args.model_conf,
+        )
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: torch.nn.Module
+    ) -> list[torch.optim.Optimizer]:
+        """One optimiser; a group a component, with and without weight decay (none on biases and
+        layer norms, method.md, section 4)."""
+        unknown = set(args.component_lr) - {name for name, _ in model.named_children()}
+        if unknown:
+            raise DataError(f"component_lr: no component {sorted(unknown)[0]} in this model")
+        groups = []
+        for component, module in model.named_children():
+            lr = {"lr": args.component_lr[component]} if component in args.component_lr else {}
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            decayed = [p for p in parameters if p.dim() > 1]
+            others = [p for p in parameters if p.dim() <= 1]
+            groups += [{"params": decayed} | lr, {"params": others, "weight_decay": 0.0} | lr]
+        groups = [group for group in groups if group["params"]]
+        return [abs_task.optim_classes[args.optim](groups, **args.optim_conf)]
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        return CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        tokenizer = Tokenizer(args.language_model)
+        return ComSLPreprocessor(train, tokenizer, args.target_lang, **args.preprocessor_conf)
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ("source_text", "target_text", "lang")
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ("speech",)

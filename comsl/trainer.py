@@ -1,0 +1,98 @@
+"""ESPnet's trainer, with BLEU on the validation set and a checkpoint that outlives any kill."""
+
+import argparse
+import dataclasses
+import logging
+import zipfile
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.device_funcs import to_device
+from espnet2.train.trainer import Trainer, TrainerOptions
+from sacrebleu.metrics import BLEU
+
+from comsl.sequences import Sequences
+
+
+@dataclasses.dataclass
+class ComSLTrainerOptions(TrainerOptions):
+    """ESPnet's, and: valid_bleu, whether to decode the validation set after every epoch."""
+
+    valid_bleu: bool
+
+
+class ComSLTrainer(Trainer):
+    """ESPnet's `Trainer`, extended at the end of an epoch only."""
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> ComSLTrainerOptions:
+        names = [field.name for field in dataclasses.fields(ComSLTrainerOptions)]
+        return ComSLTrainerOptions(**{name: getattr(args, name) for name in names})
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--valid_bleu",
+            type=lambda value: value.lower() in ("true", "1"),
+            default=True,
+            help="Decode the validation set greedily after every epoch and log its BLEU",
+        )
+
+    @classmethod
+    def run(cls, model, trainer_options, **kwargs) -> None:
+        if trainer_options.resume:
+            restore_checkpoint(Path(trainer_options.output_dir))
+        super().run(model=model, trainer_options=trainer_options, **kwargs)
+
+    @classmethod
+    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
+        """Stats as ESPnet's; then BLEU. ESPnet overwrites the checkpoint right after this."""
+        super().validate_one_epoch(model, iterator, reporter, options, distributed_option)
+        if options.valid_bleu:
+            module = getattr(model, "module", model)
+            device = "cuda" if options.ngpu > 0 else "cpu"
+            bleu = greedy_bleu(module, iterator, device, distributed_option.distributed)
+            reporter.register({"bleu": bleu}, 1)
+            reporter.next()
+        if not distributed_option.distributed or distributed_option.dist_rank == 0:
+            keep_checkpoint(Path(options.output_dir))
+
+
+def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
+    """Corpus BLEU of greedy decoding, of ST where the model learns it, else of MT.
+
+    References are decoded from their tokens: a curve to follow, not a score to publish.
+    """
+    task = "st" if model.weights["st"] else "mt"
+    pairs = []
+    for _, batch in iterator:
+        batch = to_device(batch, device)
+        x = Sequences(batch["source"].clamp(min=0), batch["source_lengths"])
+        speech = [batch.get(name) for name in ("speech", "speech_lengths")]
+        target = batch["target"].clamp(min=0)
+        hypotheses = model.generate(task, target[:, 0], x, *speech, beam_size=1)
+        lengths = batch["target_lengths"].tolist()
+        references = [row[:n] for row, n in zip(target.tolist(), lengths, strict=True)]
+        decode = model.tokenizer.decode
+        pairs += [(decode(h), decode(r)) for h, r in zip(hypotheses, references, strict=True)]
+    if distributed:
+        gathered = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(gathered, pairs)
+        pairs = sum(gathered, [])
+    hypotheses, references = zip(*pairs, strict=True)
+    return BLEU().corpus_score(list(hypotheses), [list(references)]).score
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Set the last epoch's checkpoint aside: ESPnet writes the next over it, not atomically."""
+    if (folder / "checkpoint.pth").exists():
+        (folder / "checkpoint.pth").replace(folder / "checkpoint.previous.pth")
+
+
+def restore_checkpoint(folder: Path) -> None:
+    """Put the checkpoint set aside back where a kill cut the newer one short."""
+    newest, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
+    # A zip's directory is written last: a truncated file is none.
+    if previous.exists() and not zipfile.is_zipfile(newest):
+        logging.warning(f"{newest} is incomplete: resuming from the epoch before it")
+        previous.replace(newest)
