@@ -1,0 +1,11 @@
+# How heavy work is started; sourced by run.sh. Choose with `cmd_backend=slurm ./run.sh ...`, or change it here.
+#   local  on this machine
+#   slurm  through sbatch, which reads partition, account and time limit from its own variables (SBATCH_PARTITION ...)
+# The commands bear Kaldi's names because espnet2.bin.launch tells the backends apart by them.
+# shellcheck shell=bash
+# shellcheck disable=SC2034
+case ${cmd_backend:=local} in
+  local) cuda_cmd=local/run.pl ;;
+  slurm) cuda_cmd=local/slurm.pl ;;
+  *) die "cmd_backend is '$cmd_backend': use local or slurm" ;;
+esac

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# ComSL on the recorded prompts of the Asterisk telephone exchange, into English; see README.md. Two cores, no GPU.
+exec "$(dirname "$0")/../../../run.sh" \
+  --recipe asterisk \
+  --data_sh egs2/asterisk/comsl1/local/data.sh \
+  --langs "es fr it ru" \
+  --max_duration 12 \
+  --speech_encoder base \
+  --language_model egs2/asterisk/comsl1/mbart \
+  --lm_config conf/train_asterisk_lm.yaml \
+  --frozen_config conf/train_asterisk_frozen.yaml \
+  --train_config conf/train_asterisk_joint.yaml \
+  "$@"

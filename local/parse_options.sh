@@ -1,0 +1,50 @@
+# Sourced by run.sh. Its options are the assignments between `# Options` and `# End of options`, one a line with a
+# comment: that block gives the names, the defaults and the text of --help.
+# shellcheck shell=bash
+
+die() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+# Names of the options, or of those under the heading `# Options: $1 ...` only.
+option_names() {
+  sed -n "/^# Options: ${1:-}/,/^# End of options/s/^\([a-z_]*\)=.*/\1/p" run.sh
+}
+
+print_help() {
+  local line
+  echo "usage: run.sh [--name value]..."
+  while IFS= read -r line; do
+    if [[ $line =~ ^([a-z_]+)=.*\ #\ (.*) ]]; then
+      printf '  --%-15s %s [%s]\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${!BASH_REMATCH[1]}"
+    elif [[ $line == "# Options: "* ]]; then
+      printf '\n%s\n' "${line#\# }"
+    fi
+  done < <(sed -n '/^# Options/,/^# End of options/p' run.sh)
+  printf '\nStages\n'
+  list_stages | while read -r number text; do
+    printf '  %2d  %s\n' "$number" "$text"
+  done
+}
+
+# parse_options "$@": sets the variable of every `--name value`; the last one wins. A default that is a whole number
+# or true/false says that the value must be one too.
+parse_options() {
+  local name
+  while [ $# -gt 0 ]; do
+    if [ "$1" = --help ] || [ "$1" = -h ]; then
+      print_help
+      exit
+    fi
+    name=${1#--}
+    if [[ $1 != --* ]] || ! option_names | grep -qxF -- "$name"; then
+      die "unknown option $1: --help lists the options"
+    fi
+    [ $# -gt 1 ] || die "option $1 needs a value"
+    if [[ ${!name} =~ ^[0-9]+$ && ! $2 =~ ^[0-9]+$ ]]; then die "option $1 wants a whole number, not '$2'"; fi
+    if [[ ${!name} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
+    printf -v "$name" '%s' "$2"
+    shift 2
+  done
+}

@@ -1,0 +1,120 @@
+# Sourced by run.sh: runs one stage with its announcement, log and elapsed time, or skips it where its work is done.
+# A stage N is the function stage_N, with needs[N], the stages it reads from (`8?`: only where made), and makes[N],
+# the paths that are there once it is complete (they appear last, by renaming).
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # the options and arrays of run.sh
+
+# The stages that run.sh describes, as lines `number text`.
+list_stages() { sed -n 's/^# Stage \([0-9]*\): /\1 /p' run.sh; }
+
+title() { list_stages | sed -n "s/^$1 //p"; }
+
+check_range() {
+  local number
+  for number in "$@"; do
+    [ -n "$(title "$number")" ] || die "there is no stage $number: --help lists the stages"
+  done
+}
+
+# Beside the first thing that the stage makes, so that every experiment has its own. Nothing made, no stamp.
+stamp() {
+  local first=${makes[$1]%% *}
+  [ -z "$first" ] || echo "$(dirname "$first")/.$(basename "$first").done"
+}
+
+is_complete() {
+  local path
+  for path in ${makes[$1]}; do
+    [ -e "$path" ] || return 1
+  done
+}
+
+is_skipped() { [[ " $skip_stages " == *" $1 "* ]]; }
+
+# What a stage's result depends on, as one hash: the options that its function names, with the content of the files
+# they name, and which run of the needed stages it reads from.
+fingerprint() {
+  local name need body
+  body=$(declare -f "stage_$1")
+  {
+    for name in $(option_names what); do
+      if [[ $body =~ \$\{?$name([^a-z_]|$) ]]; then
+        echo "$name=${!name}"
+        if [ -f "${!name}" ]; then sha256sum <"${!name}"; fi
+        if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
+      fi
+    done
+    for need in ${needs[$1]//\?/}; do
+      cat "$(stamp "$need")" 2>/dev/null || true
+    done
+  } | sha256sum | cut -d ' ' -f 1
+}
+
+check_needs() {
+  local need path
+  for need in ${needs[$1]}; do
+    if [[ $need == *\? ]] || is_skipped "$need"; then continue; fi
+    for path in ${makes[$need]}; do
+      [ -e "$path" ] || die "stage $1 needs $path, which stage $need makes: run with --stage $need first"
+    done
+  done
+}
+
+# A training that began from other data or settings must not be resumed: its folder is kept under another name.
+resume_or_set_aside() {
+  local folder=$1 aside
+  if [ -d "$folder" ] && [ "$(cat "$folder/.began_from" 2>/dev/null)" != "$stage_inputs" ]; then
+    aside=$folder.$(date +%Y%m%d-%H%M%S)
+    echo "data or settings have changed since $folder began: it is now $aside"
+    mv "$folder" "$aside"
+  fi
+  mkdir -p "$folder"
+  echo "$stage_inputs" >"$folder/.began_from"
+}
+
+# The function in a subshell under `set -e`, its output on the terminal and in the log.
+run_logged() {
+  local log=$2 status started=$SECONDS
+  mkdir -p "$(dirname "$log")"
+  set +e
+  (
+    set -e
+    "stage_$1"
+  ) 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  set -e
+  if [ "$status" -ne 0 ]; then
+    echo "error: stage $1 failed after $((SECONDS - started)) s, its log $log ends with:" >&2
+    tail -n 5 "$log" | sed 's/^/  /' >&2
+    exit 1
+  fi
+  echo "stage $1: done in $((SECONDS - started)) s"
+}
+
+run_stage() {
+  local mark
+  mark=$(stamp "$1")
+  echo "stage $1: $(title "$1")"
+  if is_skipped "$1"; then
+    echo "stage $1: skipped, as asked"
+    return
+  fi
+  check_needs "$1"
+  stage_inputs=$(fingerprint "$1")
+  if [ -n "$mark" ] && is_complete "$1" && [ "$(head -n 1 "$mark" 2>/dev/null)" = "$stage_inputs" ]; then
+    echo "stage $1: up to date"
+    return
+  fi
+  [ -z "$mark" ] || rm -f "$mark" # a failure may leave something half-changed
+  run_logged "$1" "$exp/logs/stage$1.log"
+  is_complete "$1" || die "stage $1 ended without making all of ${makes[$1]}"
+  # The time tells later stages that this one has run anew.
+  [ -z "$mark" ] || printf '%s\n%s\n' "$stage_inputs" "$(date +%s.%N)" >"$mark"
+}
+
+run_stages() {
+  local number
+  for ((number = $1; number <= $2; number++)); do
+    run_stage "$number"
+  done
+}
