@@ -1,0 +1,88 @@
+"""Score hypotheses and write the report: results.json, RESULTS.md, index.html and pictures."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from comsl.cli import run
+from comsl.errors import DataError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", required=True, help="name of the recipe, for the titles")
+    parser.add_argument("--raw", required=True, type=Path, help="folder with <set>_<lang>")
+    parser.add_argument("--set", required=True, help="the set that was decoded, such as test")
+    parser.add_argument("--langs", required=True, help='Common Voice codes: "es fr"')
+    parser.add_argument(
+        "--system",
+        required=True,
+        action="append",
+        metavar="NAME=DIR",
+        help="a system's hypotheses, DIR/<set>_<lang>/text.{st,asr,mt}; may be repeated",
+    )
+    parser.add_argument(
+        "--experiment",
+        action="append",
+        default=[],
+        type=Path,
+        help="a training's folder, for the curves; may be repeated, in the order of training",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder of the report")
+    parser.add_argument("--command", required=True, help="the user's command, to be quoted")
+    return parser.parse_args()
+
+
+def parse_systems(pairs: list[str]) -> dict[str, Path]:
+    """`NAME=DIR` arguments as a dict. DataError: no `=`, or a name given twice."""
+    systems: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, folder = pair.partition("=")
+        if not (name and equals and folder):
+            raise DataError(f"--system {pair}: write it as NAME=DIR")
+        if name in systems:
+            raise DataError(f"--system {pair}: '{name}' is given twice")
+        systems[name] = Path(folder)
+    return systems
+
+
+def main() -> None:
+    args = parse_args()
+    from comsl import curves, pictures, report, scoring
+    from comsl.data.kaldi import write_text
+    from comsl.languages import language
+
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
+    langs = [language(code).code for code in args.langs.split()]
+    systems = parse_systems(args.system)
+    references = scoring.read_references(args.raw, args.set, langs)
+    outputs = scoring.read_outputs(systems, args.set, references)
+    for name in systems.keys() - {output.name for output in outputs}:
+        logging.info("%s: no hypotheses in %s, left out", name, systems[name])
+    runs = [curves.read_run(experiment) for experiment in args.experiment]
+    samples = report.pick_samples(args.raw, args.set, references, outputs)
+
+    results = scoring.score(args.recipe, args.set, references, outputs)
+    results["run"] = report.provenance(args.command)
+    tables = report.score_tables(results)
+    if significance := report.significance_table(results):
+        tables.append(significance)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    report.draw_bleu(results, args.out / "bleu.png")
+    if runs:
+        pictures.draw_curves(runs, args.out / "curves.png")
+    title = f"ComSL on {args.recipe}, {args.set} set"
+    report.write_markdown(args.out / "RESULTS.md", title, tables, results["run"])
+    report.write_html(args.out / "index.html", title, tables, samples, results["run"])
+    # last: where it stands, the report is complete
+    text = json.dumps(results, ensure_ascii=False, indent=2)
+    write_text(args.out / "results.json", text + "\n")
+    for table in tables:
+        print(f"{table.title}\n{table.format('simple')}\n")
+    print(f"report: {args.out / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run(main)

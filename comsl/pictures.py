@@ -1,0 +1,91 @@
+"""Pictures of the report: BLEU per language, training curves."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from comsl.curves import Curve, Run
+
+# An objective keeps its colour in every picture.
+COLOURS = ("#3b6fb6", "#d1743c", "#4f9d69", "#8d6bb8", "#b8495f", "#7a7a7a", "#2fa3a8", "#b59a2b")
+
+
+def draw_bars(labels: Sequence[str], series: dict[str, Sequence[float]], path: Path) -> None:
+    """Grouped bars, a group a label and a bar a series: `series[name][i]` is BLEU at label i."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(7.0, 0.26 * len(labels) * (len(series) + 1)), 3.6))
+    axes = figure.add_subplot()
+    width = 0.8 / len(series)
+    for index, (name, values) in enumerate(series.items()):
+        places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(labels))]
+        colour = COLOURS[index % len(COLOURS)]
+        bars = axes.bar(places, values, 0.92 * width, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.1f", fontsize=6, padding=1)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_ylabel("BLEU")
+    _tidy(axes)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def draw_curves(runs: Sequence[Run], path: Path) -> None:
+    """Train loss per objective, dev ST loss and dev BLEU; runs joined, a dashed line between."""
+    from matplotlib.figure import Figure
+
+    panels = [
+        ("training loss per objective", "epochs", _objectives(runs, "train"), "log"),
+        ("dev ST loss", "epochs", _tags(runs, "valid", ["loss_st"]), "linear"),
+        ("dev BLEU", "minutes", _tags(runs, "valid", ["bleu"]), "linear"),
+    ]
+    panels = [panel for panel in panels if panel[2]]
+    figure = Figure(figsize=(4.6 * max(1, len(panels)), 3.6))
+    for index, (title, axis, tags, scale) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), index)
+        _draw_panel(axes, runs, tags, axis)
+        axes.set(title=title, xlabel=axis.replace("minutes", "minutes of training"), yscale=scale)
+        _tidy(axes)
+    _save(figure, path)
+
+
+def _objectives(runs: Sequence[Run], side: str) -> dict[str, list[Curve | None]]:
+    names = {tag: None for run in runs for tag in getattr(run, side) if tag.startswith("loss_")}
+    return _tags(runs, side, list(names))
+
+
+def _tags(runs: Sequence[Run], side: str, tags: list[str]) -> dict[str, list[Curve | None]]:
+    """Tag -> its curve in each run; only tags that some run has."""
+    found = {tag: [getattr(run, side).get(tag) for run in runs] for tag in tags}
+    return {tag: curves for tag, curves in found.items() if any(curves)}
+
+
+def _draw_panel(axes, runs: Sequence[Run], tags: dict[str, list[Curve | None]], axis: str) -> None:
+    starts = [0.0, *accumulate(getattr(run, axis) for run in runs[:-1])]
+    for index, (tag, curves) in enumerate(tags.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        label = tag.removeprefix("loss_")
+        for start, curve in zip(starts, curves, strict=True):
+            if curve:
+                places = [start + place for place in getattr(curve, axis)]
+                marker = "o" if len(places) < 60 else None
+                axes.plot(places, curve.values, color=colour, label=label, marker=marker, ms=2.5)
+                label = None  # a joined curve stands in the legend once
+    for start, run in zip(starts[1:], runs[1:], strict=True):
+        axes.axvline(start, color="#999999", linestyle="--", linewidth=0.8)
+        axes.annotate(run.name, (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -9),
+                      textcoords="offset points", fontsize=7, color="#777777")  # fmt: skip
+    if len(tags) > 1:
+        axes.legend(fontsize=7, frameon=False)
+
+
+def _tidy(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e5e5e5", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _save(figure, path: Path) -> None:
+    figure.set_layout_engine("constrained")
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", dpi=130)
+    temporary.replace(path)

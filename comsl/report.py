@@ -1,0 +1,245 @@
+"""The report: tables of scores as text, Markdown and HTML, with pictures and clips to play.
+
+Its pieces stand alone (a table, a picture, a sample, the three writers), so that studies can add
+tables and pictures of their own.
+"""
+
+import base64
+import io
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from comsl.data.kaldi import read_table, write_text
+from comsl.errors import DataError
+from comsl.pictures import draw_bars
+from comsl.scoring import GROUPS, Output, Texts
+
+PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
+CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title; a cell is text or a number (shown with its decimals)."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+    decimals: int = 1
+    note: str = ""
+
+    def format(self, style: str) -> str:
+        """As text in one of tabulate's styles: `github` is Markdown, `simple` for a terminal."""
+        from tabulate import tabulate
+
+        aligned = ["left" if isinstance(cell, str) else "right" for cell in self.rows[0]]
+        return tabulate(self.cells(), self.header, style, disable_numparse=True, colalign=aligned)
+
+    def cells(self) -> list[list[str]]:
+        """Every cell as it is printed."""
+        return [
+            [f"{cell:.{self.decimals}f}" if isinstance(cell, float) else str(cell) for cell in row]
+            for row in self.rows
+        ]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test clip: its audio, what was said, and what each system made of it."""
+
+    lang: str
+    utterance: str
+    audio: str  # data: URI
+    transcript: str
+    reference: str
+    translations: dict[str, str] = field(default_factory=dict)
+
+
+def provenance(command: str) -> dict:
+    """What a result needs beside it to be repeated: command, commit, date, machine, versions."""
+    return {
+        "command": command,
+        "commit": _commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+    }
+
+
+def _commit() -> str:
+    """Of the working directory's repository; `unknown` where there is no git or no repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def score_tables(results: Mapping) -> list[Table]:
+    """BLEU, chrF and WER tables of `results.json`, those that have rows."""
+    wer_note = f"Percent; texts normalised: {results['normaliser']}."
+    kinds = [
+        ("bleu", "BLEU", f"Signature: {results['signature']['bleu']}"),
+        ("chrf", "chrF", f"Signature: {results['signature']['chrf']}"),
+        ("wer", "Word error rate", wer_note),
+    ]
+    return [
+        _score_table(title, key, [entry for entry in results["systems"] if key in entry], note)
+        for key, title, note in kinds
+        if any(key in entry for entry in results["systems"])
+    ]
+
+
+def _score_table(title: str, key: str, entries: Sequence[Mapping], note: str) -> Table:
+    first = entries[0]
+    langs = list(first["utterances"])
+    columns = langs + [name for name in (*GROUPS, "avg") if name in first[key]]
+    units = first.get("error_unit", {})
+    header = [f"{name} (CER)" if units.get(name) == "character" else name for name in columns]
+    rows = [
+        [entry["name"], entry["task"], *(entry[key][name] for name in columns)] for entry in entries
+    ]
+    counts = [first["utterances"][lang] for lang in langs]
+    rows.append(["utterances", "", *counts, *[""] * (len(columns) - len(langs) - 1), sum(counts)])
+    return Table(title, ["system", "task", *header], rows, note=note)
+
+
+def significance_table(results: Mapping) -> Table | None:
+    """The paired tests of `results.json`; None where there are none."""
+    tests = results.get("significance")
+    if not tests:
+        return None
+    rows = [
+        [
+            f"{test['system']} against {test['baseline']}",
+            _interval(test["score"], test["ci95"]),
+            _interval(test["baseline_score"], test["baseline_ci95"]),
+            test["score"] - test["baseline_score"],
+            f"{test['p_value']:.4f}",
+        ]
+        for test in tests
+    ]
+    header = ["systems", "BLEU, 95 % interval", "baseline's", "difference", "p"]
+    note = (
+        f"Paired bootstrap over all languages pooled, {tests[0]['utterances']} utterances. "
+        f"Signature: {tests[0]['signature']}"
+    )
+    return Table("Significance", header, rows, note=note)
+
+
+def _interval(score: float, bounds: Sequence[float]) -> str:
+    return f"{score:.1f} [{bounds[0]:.1f}, {bounds[1]:.1f}]"
+
+
+def draw_bleu(results: Mapping, path: Path) -> None:
+    """Bar chart of BLEU: a group a language and for their average, a bar a system."""
+    entries = [entry for entry in results["systems"] if "bleu" in entry]
+    if entries:
+        labels = [*entries[0]["utterances"], "avg"]
+        series = {_label(entry): [entry["bleu"][label] for label in labels] for entry in entries}
+        draw_bars(labels, series, path)
+
+
+def _label(entry: Mapping) -> str:
+    return Output(entry["name"], entry["task"], Path(), {}).label
+
+
+def pick_samples(
+    raw: Path,
+    split: str,
+    references: Mapping[str, Texts],
+    outputs: Sequence[Output],
+    count: int = 3,
+) -> list[Sample]:
+    """`count` clips a language, evenly spaced over the set: chosen without looking at any output.
+
+    Only references of three words and more, where there are any. DataError: audio missing or
+    unreadable.
+    """
+    samples = []
+    for lang, texts in references["st"].items():
+        wav_scp = read_table(raw / f"{split}_{lang}" / "wav.scp")
+        utterances = [key for key in texts if len(texts[key].split()) >= 3] or list(texts)
+        size = len(utterances)
+        for key in (utterances[index * size // count] for index in range(min(count, size))):
+            if key not in wav_scp:
+                raise DataError(f"{raw}/{split}_{lang}/wav.scp: no audio for utterance '{key}'")
+            said = {o.label: o.texts[lang][key] for o in outputs if o.task != "asr"}
+            audio = _audio_uri(key, Path(wav_scp[key]))
+            transcript = references["asr"][lang].get(key, "")
+            samples.append(Sample(lang, key, audio, transcript, texts[key], said))
+    return samples
+
+
+def _audio_uri(utterance: str, path: Path) -> str:
+    """The clip as a FLAC `data:` URI, which every current browser plays."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    try:
+        samples, rate = soundfile.read(path)
+        soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: audio of utterance '{utterance}': {error}") from None
+    return _data_uri("audio/flac", buffer.getvalue())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def pictures(out: Path) -> dict[str, str]:
+    """Caption -> data: URI of the folder's bleu.png, curves.png and every similarity_*.png."""
+    paths = [out / "bleu.png", out / "curves.png", *sorted(out.glob("similarity_*.png"))]
+    return {
+        CAPTIONS.get(path.stem, path.stem.replace("_", " ")): _data_uri(
+            "image/png", path.read_bytes()
+        )
+        for path in paths
+        if path.is_file()
+    }
+
+
+def write_markdown(path: Path, title: str, tables: Sequence[Table], run: Mapping) -> None:
+    """RESULTS.md: the command, the tables with their notes, and what it all ran on."""
+    parts = [f"# {title}", f"```\n{run['command']}\n```"]
+    for table in tables:
+        parts += [f"## {table.title}", table.format("github"), *([table.note] * bool(table.note))]
+    facts = [f"- {name}: {value}" for name, value in environment(run).items()]
+    parts += ["## Environment", "\n".join(facts)]
+    write_text(path, "\n\n".join(parts) + "\n")
+
+
+def write_html(
+    path: Path, title: str, tables: Sequence[Table], samples: Sequence[Sample], run: Mapping
+) -> None:
+    """index.html: one file that needs no other; takes in the pictures that lie beside it."""
+    from jinja2 import Environment, PackageLoader
+
+    environment_ = Environment(
+        loader=PackageLoader("comsl"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    by_lang: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_lang.setdefault(sample.lang, []).append(sample)
+    html = environment_.get_template("report.html.j2").render(
+        title=title,
+        tables=tables,
+        pictures=pictures(path.parent),
+        samples=by_lang,
+        command=run["command"],
+        environment=environment(run),
+    )
+    write_text(path, html)
+
+
+def environment(run: Mapping) -> dict[str, str]:
+    """The facts of `provenance` but for the command, one line each."""
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return {name: run[name] for name in ("date", "commit", "machine")} | {"versions": versions}

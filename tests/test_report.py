@@ -1,0 +1,256 @@
+"""The report through the real command: files, what they contain, and what is refused."""
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import soundfile
+
+from comsl.curves import read_run
+from comsl.errors import DataError
+from comsl.report import Table
+from synthetic_set import (
+    ENGLISH,
+    write_events,
+    write_experiment,
+    write_hypotheses,
+    write_raw,
+)
+
+PNG = b"\x89PNG\r\n"
+
+
+class Page(HTMLParser):
+    """Tags, their attributes and the text of an HTML file; checks that tags are balanced."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def sources(self, tag):
+        return [attrs["src"] for name, attrs in self.tags if name == tag]
+
+
+def run_score(root, *arguments):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "comsl.bin.score", "--recipe", "toy", "--set", "test"),
+            *("--raw", root / "raw", "--langs", "es it", "--out", root / "report"),
+            *("--command", "./run.sh --langs 'es it'", *arguments),
+        ],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Two systems and two training runs, scored by the command."""
+    root = tmp_path_factory.mktemp("scored")
+    write_raw(root / "raw")
+    write_hypotheses(root / "exp/comsl/decode_beam5", root / "raw", "st asr mt")
+    bad = root / "exp/whisper-zero-shot"
+    write_hypotheses(bad, root / "raw", "st asr", lambda text: text.replace("a", "o"))
+    write_experiment(root / "exp/comsl_frozen")
+    write_experiment(root / "exp/comsl_joint", start=5000.0)
+    (root / "report").mkdir()
+    (root / "report/similarity_es.png").write_bytes(PNG)
+    done = run_score(
+        root,
+        *("--system", f"comsl={root}/exp/comsl/decode_beam5"),
+        *("--system", f"whisper-zero-shot={bad}"),
+        *("--system", f"cascade={root}/exp/cascade"),
+        *("--experiment", root / "exp/comsl_frozen", "--experiment", root / "exp/comsl_joint"),
+    )
+    assert done.returncode == 0, done.stderr
+    return root, done
+
+
+def test_command_prints_tables_and_path(scored):
+    root, done = scored
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"report: {root}/report/index.html"
+    row = next(line.split() for line in lines if line.startswith("comsl") and " st " in line)
+    assert row == ["comsl", "st", "100.0", "100.0", "100.0", "100.0", "100.0"]
+    assert "cascade: no hypotheses" in done.stderr
+    assert not list((root / "report").glob(".*"))  # nothing temporary is left
+
+
+def test_results_json(scored):
+    results = json.loads((scored[0] / "report/results.json").read_text())
+    assert [(entry["name"], entry["task"]) for entry in results["systems"]] == [
+        *(("comsl", task) for task in ("st", "mt", "asr")),
+        *(("whisper-zero-shot", task) for task in ("st", "asr")),
+    ]
+    assert results["run"]["command"] == "./run.sh --langs 'es it'"
+    assert results["run"]["versions"]["sacrebleu"]
+    assert results["significance"][0]["baseline"] == "whisper-zero-shot"
+
+
+def test_markdown_has_tables_signatures_command(scored):
+    text = (scored[0] / "report/RESULTS.md").read_text()
+    results = json.loads((scored[0] / "report/results.json").read_text())
+    for piece in (
+        *results["signature"].values(),
+        results["normaliser"],
+        "./run.sh --langs 'es it'",
+    ):
+        assert piece in text
+    assert re.search(r"\| comsl +\| st +\| +100.0 \|", text)
+    assert re.search(r"\| utterances +\| +\| +5 \| +5 \| +\| +\| +10 \|", text)
+    assert "p" in text.split("## Significance")[1]
+
+
+def test_html_is_self_contained_and_escaped(scored):
+    html = (scored[0] / "report/index.html").read_text()
+    page = Page(html)
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert "link" not in [tag for tag, _ in page.tags]
+    assert not re.search(r"(https?:|//)[a-z]", re.sub(r"base64,[^\"]*", "", html))
+    for source in page.sources("img") + page.sources("audio"):
+        assert source.startswith("data:")
+    pictures = [base64.b64decode(source.split(",")[1]) for source in page.sources("img")]
+    assert len(pictures) == 3
+    assert all(picture.startswith(PNG) for picture in pictures)
+
+
+def test_html_samples(scored):
+    page = Page((scored[0] / "report/index.html").read_text())
+    clips = page.sources("audio")
+    assert len(clips) == 6  # three a language
+    for clip in clips:
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(clip.split(",")[1])))
+        assert (rate, len(samples)) == (16000, 16000)
+    for number in (0, 1, 3):  # evenly spaced among five
+        assert f"es_speaker-{number}" in page.text
+        assert ENGLISH[number] in page.text
+        assert ENGLISH[number].replace("a", "o") in page.text
+        assert f"Introduzca la contraseña número {number}, por favor." in page.text
+
+
+def test_html_escapes_hostile_text(tmp_path):
+    write_raw(tmp_path / "raw")
+    hostile = "<script>alert('x')</script> & <b>bold</b>"
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st", lambda text: hostile)
+    done = run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl")
+    assert done.returncode == 0, done.stderr
+    page = Page((tmp_path / "report/index.html").read_text())
+    assert page.text.count(hostile) == 6
+    assert {"script", "b"}.isdisjoint(tag for tag, _ in page.tags)
+
+
+def test_curves_of_a_run(tmp_path):
+    write_experiment(tmp_path / "joint", epochs=2)
+    run = read_run(tmp_path / "joint")
+    assert run.train["loss_st"].epochs == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert run.train["loss_st"].minutes == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert run.train["loss_st"].values == pytest.approx([8, 4, 8 / 3, 2])
+    assert run.valid["bleu"].epochs == pytest.approx([1, 2])
+    assert run.valid["bleu"].values == pytest.approx([2.5, 5])
+    assert (run.epochs, run.minutes) == (2, pytest.approx(2))
+    assert "iter_epoch" not in run.train
+
+
+def test_curves_of_a_resumed_run(tmp_path):
+    """Killed in epoch 2 and resumed an hour later: its pause and its lost steps do not show."""
+    train = tmp_path / "run/tensorboard/train"
+    first = [(60, 10, "loss_st", 4), (60, 10, "iter_epoch", 1), (90, 15, "loss_st", 3)]
+    second = [(3660, 15, "loss_st", 2), (3690, 20, "loss_st", 1), (3690, 20, "iter_epoch", 2)]
+    write_events(train / "events.out.tfevents.0.host.1.0", 0, first)
+    write_events(train / "events.out.tfevents.3630.host.2.0", 3630, second)
+    whole = (train / "events.out.tfevents.0.host.1.0").read_bytes()
+    (train / "events.out.tfevents.0.host.1.0").write_bytes(whole + whole[-30:-5])  # torn off
+    run = read_run(tmp_path / "run")
+    assert run.train["loss_st"].values == [4, 2, 1]
+    assert run.train["loss_st"].minutes == pytest.approx([1, 2, 2.5])
+    assert run.train["loss_st"].epochs == pytest.approx([1, 1.5, 2])
+    assert run.minutes == pytest.approx(2.5)
+
+
+def test_curves_from_espnets_own_reporter(tmp_path):
+    """The tags are those that ESPnet's trainer writes."""
+    from espnet2.train.reporter import Reporter
+    from torch.utils.tensorboard import SummaryWriter
+
+    reporter = Reporter()
+    folder = tmp_path / "run/tensorboard"
+    writers = {side: SummaryWriter(str(folder / side)) for side in ("train", "valid")}
+    for epoch in (1, 2):
+        reporter.set_epoch(epoch)
+        for side in writers:
+            with reporter.observe(side) as observer:
+                for _ in range(4):
+                    observer.register({"loss_st": 8.0 / epoch}, weight=1.0)
+                    observer.next()
+        for side, writer in writers.items():
+            reporter.tensorboard_add_scalar(writer, key1=side)
+    for writer in writers.values():
+        writer.close()
+    run = read_run(tmp_path / "run")
+    assert run.train["loss_st"].values == run.valid["loss_st"].values == [8, 4]
+    assert run.valid["loss_st"].epochs == [1, 2]
+
+
+def test_an_untrained_experiment(tmp_path):
+    with pytest.raises(DataError, match="tensorboard/train: no finished epoch"):
+        read_run(tmp_path / "nothing")
+
+
+def test_table_formats():
+    table = Table("T", ["name", "x", "n"], [["a", 1.25, 3], ["b", 10.0, 12]], decimals=2)
+    assert table.format("github").splitlines()[-1].replace(" ", "") == "|b|10.00|12|"
+    assert table.cells() == [["a", "1.25", "3"], ["b", "10.00", "12"]]
+
+
+def break_audio(root):
+    (root / "raw/wav/es.flac").write_bytes(b"no audio")
+
+
+def lose_hypothesis(root):
+    path = root / "comsl/test_es/text.st"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "message"),
+    [
+        (None, ["--system", "comsl"], "--system comsl: write it as NAME=DIR"),
+        (None, ["--system", "comsl=x"], "'comsl' is given twice"),
+        (None, ["--langs", "es xx"], "unknown language code 'xx'"),
+        (None, ["--set", "eval"], "raw/eval_es/text"),
+        (None, ["--experiment", "nowhere"], "nowhere/tensorboard/train: no finished epoch"),
+        (break_audio, [], "es.flac: audio of utterance 'es_speaker-0'"),
+        (lose_hypothesis, [], "'es_speaker-0' of the reference is missing"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, damage, arguments, message):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    if damage:
+        damage(tmp_path)
+    done = run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl", *arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: [^\n]*\n", done.stderr)
+    assert message in done.stderr
+    assert not (tmp_path / "report").exists()

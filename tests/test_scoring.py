@@ -1,0 +1,169 @@
+"""Scores: against sacreBLEU's own command, known error rates, and what is refused."""
+
+import subprocess
+import sys
+
+import pytest
+
+from comsl import scoring
+from comsl.data.kaldi import read_table, write_table
+from comsl.errors import DataError
+from synthetic_set import write_hypotheses, write_raw
+
+
+def reverse(text: str) -> str:
+    """The same words in another order: a bad translation with some overlap."""
+    words = text.split()
+    return " ".join(words[2:] + words[:2])
+
+
+def score_all(root, langs=("es", "it"), **systems):
+    references = scoring.read_references(root / "raw", "test", langs)
+    folders = {name.replace("_", "-"): folder for name, folder in systems.items()}
+    outputs = scoring.read_outputs(folders, "test", references)
+    return scoring.score("toy", "test", references, outputs)
+
+
+def test_perfect_hypotheses(tmp_path):
+    write_raw(tmp_path / "raw", ("es", "it", "ja"))
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st asr mt")
+    results = score_all(tmp_path, ("es", "it", "ja"), comsl=tmp_path / "comsl")
+    by_task = {entry["task"]: entry for entry in results["systems"]}
+    assert list(by_task) == ["st", "mt", "asr"]
+    perfect = {"es": 100, "it": 100, "ja": 100, "avg": 100, "high": 100, "mid": 100, "low": 100}
+    assert by_task["st"]["bleu"] == by_task["mt"]["chrf"] == pytest.approx(perfect)
+    assert by_task["asr"]["wer"] == dict.fromkeys(perfect, 0)
+    assert by_task["asr"]["error_unit"] == {"es": "word", "it": "word", "ja": "character"}
+    assert by_task["st"]["utterances"] == {"es": 5, "it": 5, "ja": 5}
+    assert results["recipe"] == "toy"
+    assert results["split"] == "test"
+    assert "significance" not in results
+
+
+def test_scores_equal_sacrebleu_command(tmp_path):
+    write_raw(tmp_path / "raw", ("es",))
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st", reverse)
+    results = score_all(tmp_path, ("es",), comsl=tmp_path / "comsl")
+    for name, path in (("ref", "raw/test_es/text.tgt"), ("hyp", "comsl/test_es/text.st")):
+        lines = read_table(tmp_path / path).values()
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    for metric in ("bleu", "chrf"):
+        command = [sys.executable, "-m", "sacrebleu", "ref", "-i", "hyp", "-m", metric]
+        shown = subprocess.run(
+            [*command, "-b", "-w", "2"], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+        assert 10 < float(shown) < 99
+        assert results["systems"][0][metric]["es"] == float(shown)
+        full = subprocess.run(
+            [*command, "-f", "text"], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+        assert results["signature"][metric].split("|version")[0] in full
+
+
+def test_averages_are_means_of_languages():
+    values = {"fr": 10.0, "es": 20.0, "it": 33.333}
+    assert scoring.summarise(values) == {
+        "fr": 10.0, "es": 20.0, "it": 33.33, "avg": 21.11, "high": 15.0, "mid": 33.33,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lang", "hypothesis", "reference", "rate"),
+    [
+        ("es", "¡hola, MUNDO cruel!", "Hola mundo", 50),  # one insertion, two reference words
+        ("es", "uno dos tres", "uno dos tres cuatro", 25),
+        ("fr", "l’été", "L'ÉTÉ", 0),
+        ("fr", "ﬁn   de\tpage", "Fin de page.", 0),  # NFKC takes the ligature apart
+        ("es", "", "uno dos", 100),
+        ("zh-CN", "你 好,世 界", "你好世界。", 0),
+        ("ja", "こんにちわ", "こんにちは", 20),
+    ],
+)
+def test_known_error_rates(lang, hypothesis, reference, rate):
+    assert scoring.error_rate(lang, [hypothesis], [reference]) == pytest.approx(rate)
+
+
+def test_error_rate_pools_words_over_utterances():
+    assert scoring.error_rate("it", ["a", "b c d"], ["x", "b c d"]) == pytest.approx(25)
+
+
+def test_empty_hypotheses_are_scored(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st asr", lambda text: "")
+    st, asr = score_all(tmp_path, comsl=tmp_path / "comsl")["systems"]
+    assert st["bleu"]["avg"] == 0
+    assert asr["wer"]["avg"] == 100
+
+
+def change_ids(path, drop=(), add=()):
+    texts = {key: text for key, text in read_table(path).items() if key not in drop}
+    write_table(path, texts | dict.fromkeys(add, "more"))
+
+
+@pytest.mark.parametrize(
+    ("drop", "add", "message"),
+    [
+        (
+            ["it_speaker-2", "it_speaker-3"],
+            [],
+            r"'it_speaker-2' of the reference is missing \(2 of",
+        ),
+        ([], ["it_speaker-9"], r"'it_speaker-9' is not in the reference"),
+    ],
+)
+def test_other_utterances_than_the_reference(tmp_path, drop, add, message):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    change_ids(tmp_path / "comsl/test_it/text.st", drop, add)
+    with pytest.raises(DataError, match=rf"comsl/test_it/text.st: utterance {message}"):
+        score_all(tmp_path, comsl=tmp_path / "comsl")
+
+
+def test_order_of_ids_does_not_depend_on_order_of_languages(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st", reverse)
+    one = score_all(tmp_path, ("es", "it"), comsl=tmp_path / "comsl")["systems"][0]["bleu"]
+    other = score_all(tmp_path, ("it", "es"), comsl=tmp_path / "comsl")["systems"][0]["bleu"]
+    assert one == other
+    assert list(other)[:2] == ["it", "es"]
+
+
+def test_a_system_without_files_is_left_out(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "cascade", tmp_path / "raw", "st")
+    results = score_all(tmp_path, cascade=tmp_path / "cascade", comsl=tmp_path / "nothing")
+    assert [entry["name"] for entry in results["systems"]] == ["cascade"]
+    with pytest.raises(DataError, match="no system has hypotheses"):
+        score_all(tmp_path, comsl=tmp_path / "nothing")
+
+
+def test_a_system_with_some_languages_only(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    (tmp_path / "comsl/test_it/text.st").unlink()
+    with pytest.raises(DataError, match=r"test_it/text\.st: no such file"):
+        score_all(tmp_path, comsl=tmp_path / "comsl")
+
+
+def test_significance_of_a_clear_difference_and_of_none(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "good", tmp_path / "raw", "st")
+    write_hypotheses(tmp_path / "bad", tmp_path / "raw", "st", reverse)
+    systems = {"comsl": tmp_path / "good", "whisper_zero_shot": tmp_path / "bad"}
+    test = score_all(tmp_path, **systems)["significance"][0]
+    assert test["score"] == 100
+    assert test["p_value"] < 0.05
+    low, high = test["baseline_ci95"]
+    assert low < test["baseline_score"] < high
+    assert "bs:1000" in test["signature"]
+    same = dict.fromkeys(systems, tmp_path / "bad")
+    assert score_all(tmp_path, **same)["significance"][0]["p_value"] == 1
+    assert test == score_all(tmp_path, **systems)["significance"][0]  # a fixed seed
+
+
+def test_import_is_light():
+    code = (
+        "import sys, comsl.scoring, comsl.report, comsl.curves, comsl.bin.score\n"
+        "print([m for m in ('torch', 'matplotlib', 'sacrebleu', 'jiwer') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
