@@ -1,0 +1,177 @@
+"""Speech blocks: Whisper's encoder at real lengths, or its cached states (method.md, section 2)."""
+
+import torch
+import torch.nn.functional as F
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE, mel_filters
+from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlock
+
+from comsl.errors import DataError
+from comsl.whisper_weights import load_whisper
+
+EDGE = N_FFT // 2  # samples mirrored at either end, so that frames are centred on their time
+
+
+def num_samples(samples: int, silence: float) -> int:
+    """Samples of an utterance with `silence` seconds appended, as far as Whisper's 30 s allow."""
+    return max(samples, min(samples + round(silence * SAMPLE_RATE), N_SAMPLES))
+
+
+def num_frames(samples: int, silence: float) -> int:
+    """Encoder states (50 a second) of an utterance of `samples` at 16 kHz: known in advance."""
+    return (num_samples(samples, silence) // HOP_LENGTH + 1) // 2
+
+
+class WhisperEncoder(AbsEncoder):
+    """openai-whisper's AudioEncoder, its parameters and state dict unchanged, but batch-invariant.
+
+    An utterance keeps its own length (Whisper pads all to 30 s) and gives the same states alone
+    and in any batch: its log-mel maximum is its own, frames of padding are zeroed before each
+    convolution, and attention sees no padding.
+
+    model: an openai-whisper name or checkpoint path; silence: seconds of zeros appended;
+    trainable_blocks: how many blocks at the top train (0 none; None everything, convolutions too);
+    downloads: where weights are kept; dims: keywords of AudioEncoder, for random weights of that
+    shape in place of `model`'s, as in tests or before a checkpoint is loaded.
+    """
+
+    def __init__(
+        self,
+        model: str = "base",
+        silence: float = 0.5,
+        trainable_blocks: int | None = None,
+        downloads: str = "downloads",
+        dims: dict[str, int] | None = None,
+    ):
+        super().__init__()
+        self.encoder = AudioEncoder(**dims) if dims else load_whisper(model, downloads).encoder
+        self.silence = silence
+        n_mels = self.encoder.conv1.in_channels
+        self.register_buffer("mel_filters", mel_filters("cpu", n_mels).clone(), persistent=False)
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        blocks = len(self.encoder.blocks)
+        if trainable_blocks is not None and not 0 <= trainable_blocks <= blocks:
+            raise DataError(f"trainable_blocks {trainable_blocks}: the encoder has {blocks} blocks")
+        self.all_train = trainable_blocks is None
+        self.frozen_blocks = 0 if self.all_train else blocks - trainable_blocks
+        self._freeze()
+
+    def _freeze(self) -> None:
+        self.encoder.requires_grad_(self.all_train)
+        for block in self.encoder.blocks[self.frozen_blocks :]:
+            block.requires_grad_(True)
+        if self.frozen_blocks < len(self.encoder.blocks):
+            self.encoder.ln_post.requires_grad_(True)
+
+    def output_size(self) -> int:
+        return self.encoder.ln_post.normalized_shape[0]
+
+    def forward(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Waveforms (B, samples), float at 16 kHz, and lengths (B,) in samples ->
+        states (B, T, d), zero after their end, lengths (B,) in frames, None.
+
+        DataError: an utterance is empty or longer than the encoder's window.
+        """
+        samples = speech_lengths.tolist()
+        frames = torch.tensor([num_frames(n, self.silence) for n in samples], device=speech.device)
+        self._check(samples, frames)
+        with torch.no_grad(), torch.autocast(speech.device.type, enabled=False):
+            mel, mel_frames = self.log_mel(speech.float(), samples)
+        with _gradient(self.all_train):
+            states = self._convolve(mel, mel_frames, frames)
+        mask = _valid(frames, states.shape[1])
+        key_mask = None if mask.all() else mask[:, None, None, :]
+        for index, block in enumerate(self.encoder.blocks):
+            with _gradient(index >= self.frozen_blocks):
+                states = _block(block, states, key_mask)
+        states = self.encoder.ln_post(states)
+        return states * mask[..., None], frames, None
+
+    def _check(self, samples: list[int], frames: Tensor) -> None:
+        window = self.encoder.positional_embedding.shape[0]
+        for index, (n, t) in enumerate(zip(samples, frames.tolist(), strict=True)):
+            where = f"utterance {index} of the batch ({n / SAMPLE_RATE:.2f} s)"
+            if t > window:
+                raise DataError(f"{where} exceeds the encoder's {window / 50:g} s: split it")
+            if n == 0 or num_samples(n, self.silence) <= EDGE:
+                raise DataError(f"{where} is too short to encode: drop it")
+
+    def log_mel(self, speech: Tensor, samples: list[int]) -> tuple[Tensor, Tensor]:
+        """Whisper's log-mel spectrogram (B, n_mels, F), zero after each utterance's end, and the
+        lengths (B,) in frames (100 a second). The maximum is each utterance's own.
+        """
+        waves = pad_sequence(
+            [self._wave(row[:n]) for row, n in zip(speech, samples, strict=True)], batch_first=True
+        )
+        spectrum = torch.stft(
+            waves, N_FFT, HOP_LENGTH, window=self.window, center=False, return_complex=True
+        )
+        frames = torch.tensor([num_samples(n, self.silence) // HOP_LENGTH for n in samples])
+        frames = frames.to(speech.device)
+        power = spectrum[..., : frames.max()].abs() ** 2
+        mel = (self.mel_filters @ power).clamp(min=1e-10).log10()
+        valid = _valid(frames, mel.shape[2])[:, None, :]
+        peak = mel.masked_fill(~valid, -torch.inf).amax(dim=(1, 2), keepdim=True)
+        mel = (torch.maximum(mel, peak - 8.0) + 4.0) / 4.0
+        return mel * valid, frames
+
+    def _wave(self, wave: Tensor) -> Tensor:
+        """One utterance (samples,) with its silence appended and its ends mirrored."""
+        wave = F.pad(wave, (0, num_samples(len(wave), self.silence) - len(wave)))
+        return F.pad(wave[None], (EDGE, EDGE), mode="reflect")[0]
+
+    def _convolve(self, mel: Tensor, mel_frames: Tensor, frames: Tensor) -> Tensor:
+        """Log-mel (B, n_mels, F) -> input of the first block (B, T, d)."""
+        states = F.gelu(self.encoder.conv1(mel))
+        states = states * _valid(mel_frames, states.shape[2])[:, None, :]
+        states = F.gelu(self.encoder.conv2(states)).permute(0, 2, 1)
+        states = states + self.encoder.positional_embedding[: states.shape[1]]
+        return states * _valid(frames, states.shape[1])[..., None]
+
+
+class CachedStates(AbsEncoder):
+    """In the encoder's place when its states were computed in advance (stage 5): passes them on.
+
+    input_size: their width `d`.
+    """
+
+    def __init__(self, input_size: int):
+        super().__init__()
+        self.input_size = input_size
+
+    def output_size(self) -> int:
+        return self.input_size
+
+    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
+        """States (B, T, d) and lengths (B,) in frames, as they are, and None."""
+        return states[:, : lengths.max()], lengths, None
+
+
+def _gradient(wanted: bool) -> torch.set_grad_enabled:
+    return torch.set_grad_enabled(wanted and torch.is_grad_enabled())
+
+
+def _valid(lengths: Tensor, size: int) -> Tensor:
+    """(B, size), True before each utterance's end."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def _block(block: ResidualAttentionBlock, states: Tensor, mask: Tensor | None) -> Tensor:
+    """The block's own forward, but for its attention."""
+    states = states + _attend(block.attn, block.attn_ln(states), mask)
+    return states + block.mlp(block.mlp_ln(states))
+
+
+def _attend(attention: MultiHeadAttention, states: Tensor, mask: Tensor | None) -> Tensor:
+    """Self-attention (B, T, d) under a key mask (B, 1, 1, T), True where it may look.
+
+    openai-whisper's own forward reads any mask as "causal".
+    """
+    query, key, value = (
+        project(states).unflatten(-1, (attention.n_head, -1)).transpose(1, 2)
+        for project in (attention.query, attention.key, attention.value)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return attention.out(mixed.transpose(1, 2).flatten(2))
