@@ -35,6 +35,7 @@ def main() -> None:
             vocab_size=args.vocab_size,
             model_type="unigram",
             character_coverage=0.9998,
+            hard_vocab_limit=False,  # a small text may not hold that many pieces
             # The tokenizer made from it does not normalise, so training must not either.
             normalization_rule_name="identity",
             input_sentence_size=1_000_000,

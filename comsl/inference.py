@@ -1,0 +1,215 @@
+"""Using a model: audio or text in, text out. Decoding, the API and packing all go through here."""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch.nn.utils.rnn import pad_sequence
+
+from comsl.data.speech import SAMPLE_RATE, load_audio
+from comsl.errors import DataError
+from comsl.model import ComSLModel
+from comsl.sequences import Sequences
+
+Audio = str | Path | tuple[np.ndarray, int]
+
+
+def load_model(checkpoint: Path | str, language_model: Path | str | None = None) -> ComSLModel:
+    """The model of an ESPnet checkpoint, by the `config.yaml` beside it, in evaluation mode.
+
+    A model trained on cached states gets the encoder that made them. language_model: where
+    tokenizer and configuration lie, if not where the configuration says. DataError: no
+    configuration, or weights that are another configuration's.
+    """
+    from comsl.task import ComSLTask
+
+    checkpoint = Path(checkpoint)
+    config = checkpoint.parent / "config.yaml"
+    for file in (checkpoint, config):
+        if not file.is_file():
+            raise DataError(f"{file}: no such file; train the model first (stage 6)")
+    args = argparse.Namespace(**yaml.safe_load(config.read_text()))
+    args.language_model = str(language_model or args.language_model)
+    args.language_model_conf = args.language_model_conf | {"from_scratch": True}
+    # The teacher is training's alone.
+    args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
+    if args.speech_encoder == "cached":
+        args.speech_encoder = "whisper"
+    model = ComSLTask.build_model(args)
+    try:
+        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except (RuntimeError, EOFError) as error:
+        raise DataError(f"{checkpoint}: not this configuration's weights: {error}") from error
+    # Only the encoder may be absent: a frozen phase on cached states does not store it.
+    missing = [name for name in missing if not name.startswith("speech_encoder.")]
+    if missing or unexpected:
+        name = (missing + unexpected)[0]
+        raise DataError(f"{checkpoint}: not this configuration's weights: {name} does not match")
+    return model.eval()
+
+
+class SpeechTranslator:
+    """Translates and transcribes speech, and translates text, with one trained model.
+
+    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/comsl.zip")
+    >>> translator.translate("prompt.flac", src_lang="fr")
+    """
+
+    def __init__(self, model: ComSLModel, target_lang: str = "en"):
+        self.model = model.eval()
+        self.tokenizer = model.tokenizer
+        self.target_lang = target_lang
+        self.device = next(model.parameters()).device
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> "SpeechTranslator":
+        """Load a packed zip, an experiment folder, one of its checkpoints, or a hub id.
+
+        DataError where none of these is found.
+        """
+        path = Path(path)
+        if path.suffix == ".zip" and path.is_file():
+            return cls(_unpack(path).to(device))
+        if path.is_dir():
+            path = _choose_checkpoint(path)
+        elif not path.is_file() and len(path.parts) == 2:
+            return cls(_unpack(_download(str(path))).to(device))
+        return cls(load_model(path).to(device))
+
+    def translate(
+        self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
+    ) -> str | list[str]:
+        """Translation of speech in `src_lang` (Common Voice code).
+
+        audio: a path, an array (samples,) or (samples, channels) with its rate, or a list of
+        these; one longer than the encoder's window is split at its quietest places.
+        Returns text, a list of them for a list. DataError: unreadable, empty or silent audio.
+        """
+        return self._from_speech("st", audio, src_lang, beam_size)
+
+    def transcribe(
+        self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
+    ) -> str | list[str]:
+        """Transcript of speech in `src_lang`, as `translate`."""
+        return self._from_speech("asr", audio, src_lang, beam_size)
+
+    def translate_text(
+        self, text: str | list[str], src_lang: str, beam_size: int = 5
+    ) -> str | list[str]:
+        """Translation of text in `src_lang`; a list of texts for a list."""
+        texts = [text] if isinstance(text, str) else text
+        results = self.generate("mt", texts, [src_lang] * len(texts), beam_size)
+        return results[0] if isinstance(text, str) else results
+
+    def _from_speech(self, task: str, audio, src_lang: str, beam_size: int) -> str | list[str]:
+        items = audio if isinstance(audio, list) else [audio]
+        window = self.model.speech_encoder.max_samples()
+        pieces = [split_at_quietest(load_audio(item), window) for item in items]
+        flat = [piece for group in pieces for piece in group]
+        texts = iter(self.generate(task, flat, [src_lang] * len(flat), beam_size))
+        results = [" ".join(next(texts) for _ in group) for group in pieces]
+        return results if isinstance(audio, list) else results[0]
+
+    def generate(
+        self,
+        task: str,
+        inputs: list[np.ndarray] | list[str],
+        langs: list[str],
+        beam_size: int = 5,
+        batch_size: int = 32,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[str]:
+        """Texts of waveforms (samples,) at 16 kHz (`st`, `asr`) or of texts (`mt`).
+
+        Inputs of like length share a batch; languages may mix. progress: called with the number
+        done so far.
+        """
+        results = [""] * len(inputs)
+        done = 0
+        for batch in _batches([len(item) for item in inputs], batch_size):
+            ids = self._generate(
+                task, [inputs[i] for i in batch], [langs[i] for i in batch], beam_size
+            )
+            for index, row in zip(batch, ids, strict=True):
+                results[index] = self.tokenizer.decode(row)
+            done += len(batch)
+            progress(done)
+        return results
+
+    def _generate(self, task: str, inputs: list, langs: list[str], beam_size: int):
+        codes = [self.tokenizer.code(lang) for lang in langs]
+        target = codes if task == "asr" else [self.tokenizer.code(self.target_lang)] * len(codes)
+        target = torch.tensor(target, device=self.device)
+        if task == "mt":
+            rows = [
+                self.tokenizer.encode(text, lang) for text, lang in zip(inputs, langs, strict=True)
+            ]
+            return self.model.generate(task, target, self._pad(rows), beam_size=beam_size)
+        speech = self._pad(inputs)
+        x = self._pad([[code] for code in codes])
+        return self.model.generate(
+            task, target, x, speech.values, speech.lengths, beam_size=beam_size
+        )
+
+    def _pad(self, rows: list) -> Sequences:
+        tensors = [torch.as_tensor(row) for row in rows]
+        lengths = torch.tensor([len(row) for row in tensors])
+        return Sequences(
+            pad_sequence(tensors, batch_first=True).to(self.device), lengths.to(self.device)
+        )
+
+
+def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of like length, the longest first: memory is known at once."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
+    """Cut a waveform (samples,) into pieces of at most `window` samples, each time at the quietest
+    tenth of a second in the second half of the window."""
+    pieces, step = [], SAMPLE_RATE // 10
+    while len(wave) > window:
+        half = wave[window // 2 : window]
+        frames = half[: len(half) // step * step].reshape(-1, step)
+        cut = window // 2 + int(np.square(frames).mean(1).argmin()) * step + step // 2
+        pieces.append(wave[:cut])
+        wave = wave[cut:]
+    return [*pieces, wave]
+
+
+def _choose_checkpoint(folder: Path) -> Path:
+    """The averaged model of an experiment, else its best."""
+    for pattern in ("*.ave.pth", "*.best.pth"):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    raise DataError(f"{folder}: no trained model (*.ave.pth, *.best.pth); run stage 6")
+
+
+def _download(hub_id: str) -> Path:
+    """The zip of a model on the Hugging Face hub."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns="*.zip"))
+        return next(folder.glob("*.zip"))
+    except (OSError, ValueError, StopIteration) as error:
+        raise DataError(f"{hub_id}: neither a file, a folder nor a model on the hub") from error
+
+
+def _unpack(archive: Path) -> ComSLModel:
+    """The model of an archive that `pack` made."""
+    from espnet2.main_funcs.pack_funcs import unpack
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = unpack(archive, folder)
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            raise DataError(f"{archive}: not a packed model: {error}") from error
+        return load_model(files["model_file"], Path(files["language_model"]).parent)

@@ -1,0 +1,112 @@
+"""What the tests share: a tiny mBART with its tokenizer, and batches of random utterances."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+PAIRS = {
+    "fr": [
+        ("Le train part à huit heures.", "The train leaves at eight o'clock."),
+        ("Nous mangeons du pain frais.", "We are eating fresh bread."),
+        ("La porte reste ouverte la nuit.", "The door stays open at night."),
+        ("Il pleut.", "It is raining."),
+    ],
+    "it": [
+        ("Il gatto dorme sulla sedia.", "The cat sleeps on the chair."),
+        ("Domani andiamo al mare con gli amici.", "Tomorrow we go to the sea with friends."),
+        ("Chi ha chiuso la finestra?", "Who closed the window?"),
+        ("La minestra è calda.", "The soup is hot."),
+    ],
+}
+
+
+def run_tool(tool: str, *options, check: bool = True) -> subprocess.CompletedProcess:
+    """Run `python -m comsl.bin.<tool>` from the repository's top, as a user does."""
+    command = [sys.executable, "-m", f"comsl.bin.{tool}", *map(str, options)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert not check or result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def write_texts(folder: Path, repeat: int = 1) -> Path:
+    """A text-only Kaldi-style folder of PAIRS."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        (f"{lang}-{i:03d}", lang, source, target)
+        for lang, pairs in PAIRS.items()
+        for i, (source, target) in enumerate(pairs * repeat)
+    ]
+    for column, name in enumerate(("utt2lang", "text.src", "text.tgt"), start=1):
+        (folder / name).write_text("".join(f"{row[0]} {row[column]}\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory) -> Path:
+    """A folder with a random mBART (2 + 2 layers, width 32) and a tokenizer of PAIRS' pieces."""
+    from comsl.language_model import LanguageModel
+
+    folder = tmp_path_factory.mktemp("lm")
+    config = folder / "config.in.json"
+    config.write_text(
+        json.dumps(
+            dict(
+                d_model=32,
+                encoder_layers=2,
+                decoder_layers=2,
+                encoder_attention_heads=2,
+                decoder_attention_heads=2,
+                encoder_ffn_dim=64,
+                decoder_ffn_dim=64,
+                max_position_embeddings=256,
+                dropout=0.1,
+                init_std=0.2,
+                scale_embedding=True,
+            )
+        )
+    )
+    data = write_texts(folder / "data", repeat=20)
+    run_tool(
+        "train_tokenizer", "--data", data, "--config", config, "--vocab_size", 120,
+        "--out", folder / "lm",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LanguageModel(folder / "lm", from_scratch=True).mbart.save_pretrained(folder / "lm")
+    return folder / "lm"
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_lm):
+    from comsl.tokenizer import Tokenizer
+
+    return Tokenizer(tiny_lm)
+
+
+@pytest.fixture
+def batch(tokenizer) -> dict:
+    """Four utterances of different lengths: cached states of width 16, and PAIRS' texts."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    generator = torch.Generator().manual_seed(3)
+    frames = torch.tensor([37, 50, 18, 41])
+    speech = [torch.randn(int(n), 16, generator=generator) for n in frames]
+    texts = [(lang, *pair) for lang, pairs in PAIRS.items() for pair in pairs[:2]]
+    source = [torch.tensor(tokenizer.encode(x, lang)) for lang, x, _ in texts]
+    target = [torch.tensor(tokenizer.encode(y, "en")) for _, _, y in texts]
+    return {
+        "speech": pad_sequence(speech, batch_first=True),
+        "speech_lengths": frames,
+        "source": pad_sequence(source, batch_first=True, padding_value=-1),
+        "source_lengths": torch.tensor([len(row) for row in source]),
+        "target": pad_sequence(target, batch_first=True, padding_value=-1),
+        "target_lengths": torch.tensor([len(row) for row in target]),
+        "utt_id": ["a", "b", "c", "d"],
+    }
