@@ -14,14 +14,16 @@ def draw_bars(labels: Sequence[str], series: dict[str, Sequence[float]], path: P
     """Grouped bars, a group a label and a bar a series: `series[name][i]` is BLEU at label i."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(7.0, 0.26 * len(labels) * (len(series) + 1)), 3.6))
+    few = len(labels) * len(series) <= 60  # room for a number over each bar
+    figure = Figure(figsize=(8.0 if few else 16.0, 3.6))
     axes = figure.add_subplot()
     width = 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
         places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(labels))]
         colour = COLOURS[index % len(COLOURS)]
         bars = axes.bar(places, values, 0.92 * width, label=name, color=colour)
-        axes.bar_label(bars, fmt="%.1f", fontsize=6, padding=1)
+        if few:
+            axes.bar_label(bars, fmt="%.1f", fontsize=6, padding=1)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_ylabel("BLEU")
     _tidy(axes)
@@ -72,8 +74,8 @@ def _draw_panel(axes, runs: Sequence[Run], tags: dict[str, list[Curve | None]], 
                 label = None  # a joined curve stands in the legend once
     for start, run in zip(starts[1:], runs[1:], strict=True):
         axes.axvline(start, color="#999999", linestyle="--", linewidth=0.8)
-        axes.annotate(run.name, (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -9),
-                      textcoords="offset points", fontsize=7, color="#777777")  # fmt: skip
+        where = axes.get_xaxis_transform()  # x in data, y from the bottom (0) to the top (1)
+        axes.text(start, 0.02, f" {run.name}", transform=where, fontsize=7, color="#777777")
     if len(tags) > 1:
         axes.legend(fontsize=7, frameon=False)
 

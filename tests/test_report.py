@@ -10,10 +10,6 @@ from html.parser import HTMLParser
 
 import pytest
 import soundfile
-
-from comsl.curves import read_run
-from comsl.errors import DataError
-from comsl.report import Table
 from synthetic_set import (
     ENGLISH,
     write_events,
@@ -21,6 +17,10 @@ from synthetic_set import (
     write_hypotheses,
     write_raw,
 )
+
+from comsl.curves import read_run
+from comsl.errors import DataError
+from comsl.report import Table
 
 PNG = b"\x89PNG\r\n"
 

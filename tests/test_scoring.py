@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from synthetic_set import write_hypotheses, write_raw
 
 from comsl import scoring
 from comsl.data.kaldi import read_table, write_table
 from comsl.errors import DataError
-from synthetic_set import write_hypotheses, write_raw
 
 
 def reverse(text: str) -> str:
