@@ -1,0 +1,38 @@
+"""Stage 1 of the embedded recipe: fetch the Asterisk prompts, clean, pair and split them."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("data/asterisk"), help="output directory")
+    parser.add_argument("--langs", default="es fr it ru", help="source languages")
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        default=Path("egs2/asterisk/comsl1/local"),
+        help="folder with corrections.tsv and mistranslated.tsv",
+    )
+    parser.add_argument("--folds", type=int, default=9, help="parts that sentences fall into")
+    parser.add_argument("--fold", type=int, default=0, help="which is the test set; dev: the next")
+    parser.add_argument("--limit", type=int, help="only so many utterances a language and set")
+    return parser
+
+
+def main() -> None:
+    """Prepare the corpus."""
+    args = parser().parse_args()
+    from comsl.data import asterisk, asterisk_release
+
+    releases = asterisk_release.fetch(["en", *args.langs.split()], args.downloads)
+    split = asterisk.Split(args.fold, args.folds)
+    asterisk.prepare(releases, args.recipe, args.out, split, args.limit)
+
+
+if __name__ == "__main__":
+    run(main)

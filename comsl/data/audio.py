@@ -1,0 +1,61 @@
+"""Audio files: read any, write 16-bit FLAC, measure loudness."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from comsl.errors import DataError
+
+RATE = 16000
+SILENCE = -50.0  # dBFS. Quiet speech stays above -30, coded silence below -79
+
+
+def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
+    """Samples (T,) in [-1, 1], float32, channels averaged, and their rate in Hz.
+
+    soundfile reads what it can, FFmpeg the rest (G.722, AAC ...). DataError: missing, unreadable.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"no audio file '{path}'")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError:
+        return _decode(path)
+    return samples.mean(axis=1), rate
+
+
+def _decode(path: Path | str) -> tuple[np.ndarray, int]:
+    """What FFmpeg makes of a file."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            mono = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
+            frames = [out for frame in container.decode(stream) for out in mono.resample(frame)]
+    except (av.FFmpegError, IndexError) as error:
+        raise DataError(f"audio file '{path}' can't be read ({error})") from None
+    parts = [frame.to_ndarray()[0] for frame in frames]
+    return np.concatenate(parts or [np.zeros(0, np.float32)]), stream.rate
+
+
+def write_flac(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
+    """Write 16-bit FLAC in one step: under a temporary name, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
+    temporary.replace(path)
+
+
+def loudness(samples: np.ndarray, rate: int) -> float:
+    """Level of the loudest 20 ms, in dB below full scale; -inf for no samples."""
+    frame = rate // 50
+    padded = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
+    power = np.square(padded, dtype=np.float64).mean(axis=1).max(initial=0.0)
+    return float(10 * np.log10(power)) if power > 0 else -np.inf
+
+
+def is_silent(samples: np.ndarray, rate: int) -> bool:
+    """True when nothing in it can be speech."""
+    return loudness(samples, rate) < SILENCE

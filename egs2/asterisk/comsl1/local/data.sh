@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Stage 1: Asterisk's recorded prompts as Kaldi-style directories below data/asterisk.
+# Options go to the tool: see data.sh --help.
+set -euo pipefail
+
+recipe=$(dirname "${BASH_SOURCE[0]}")
+python -m comsl.bin.prepare_asterisk --recipe "${recipe}" "$@"
