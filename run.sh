@@ -4,6 +4,7 @@
 # A stage is skipped when its output is complete and no option or input of it has changed: delete the output to redo it.
 set -euo pipefail
 arguments=("$@")
+export COMSL_COMMAND=${COMSL_COMMAND:-./run.sh $*} # as the user gave it, for the report
 cd "$(dirname "$0")"
 
 # Options: where and how to run
@@ -22,7 +23,8 @@ expdir=exp        # models, translations, logs and the report go to <expdir>/<re
 recipe=           # name of the recipe, and of its folders
 data_sh=          # the recipe's data preparation
 langs=            # source languages, Common Voice codes, such as "fr it"
-test_sets="test"  # sets to decode and score, such as "dev test"
+test_set="test"   # set to decode and score
+text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 pseudo_set=       # set of transcribed speech to translate into further training data
 min_duration=0.3  # shortest clip in seconds
 max_duration=30   # longest clip in seconds; the speech encoder's window is 30
@@ -30,6 +32,7 @@ max_dropped=0.1   # share of clips that may be unusable before stage 2 fails
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
 speech_encoder=base  # Whisper model: base, medium, large-v2 ...
 language_model=   # mBART to start from: folder or hub id
+lm_size=          # or its size as JSON, to make one from nothing
 lm_config=        # training of the language model (stage 3)
 frozen_config=    # composite training, first phase: speech encoder frozen (stage 6)
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
@@ -42,9 +45,6 @@ parse_options "$@"
 [ -n "$data_sh" ] || exec egs2/asterisk/comsl1/run.sh "${arguments[@]}"
 check_range "$stage" "$stop_stage"
 
-for file in "$data_sh" $lm_config $frozen_config $train_config $decode_config; do
-  [ -f "$file" ] || die "no file $file (paths are relative to $PWD)"
-done
 . ./path.sh
 . ./cmd.sh
 
@@ -56,6 +56,11 @@ experiment=$exp/$(basename "${train_config#*train_}" .yaml)
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
 report=$exp/report
 if $skip_train; then skip_stages+=" 3 6"; fi
+if $text_only; then
+  raw=$data
+  skip_stages+=" 2"
+  stop_stage=3
+fi
 
 # job LOG COMMAND...: heavy work goes where cmd.sh says.
 job() {
@@ -71,6 +76,17 @@ train() {
     python -m espnet2.bin.launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
       --init_file_prefix "$PWD/$exp/.dist_init_" -- python -m comsl.bin.train "${@:2}"
   fi
+}
+
+# Adds to `options` what ESPnet reads of a set: data_options train|valid FOLDER [FILE,NAME,TYPE]
+data_options() {
+  local item
+  for item in text.src,source_text,text text.tgt,target_text,text utt2lang,lang,text "${@:3}"; do
+    options+=("--$1_data_path_and_name_and_type" "$2/$item")
+  done
+  for item in source_shape target_shape; do
+    options+=("--$1_shape_file" "$2/$item")
+  done
 }
 
 # Stage 1: data preparation: fetch, clean, split, Kaldi-style directories
@@ -89,15 +105,19 @@ stage_2() {
 }
 
 # Stage 3: language model: fine-tuning on paired text
-needs[3]="2" makes[3]=$exp/lm
+needs[3]="1 2" makes[3]=$exp/lm
 stage_3() {
+  local start=$language_model options=()
   resume_or_set_aside "$exp/lm_train"
-  train lm_train --config "$lm_config" --language_model "$language_model" --output_dir "$exp/lm_train" \
-    --train_data_path_and_name_and_type "$raw/train/text.src,text_src,text" \
-    --train_data_path_and_name_and_type "$raw/train/text.tgt,text_tgt,text" \
-    --valid_data_path_and_name_and_type "$raw/dev/text.src,text_src,text" \
-    --valid_data_path_and_name_and_type "$raw/dev/text.tgt,text_tgt,text"
-  python -m comsl.bin.export_lm --experiment "$exp/lm_train" --out "$exp/lm"
+  if [ -n "$lm_size" ]; then
+    start=$exp/lm_train/start
+    [ -d "$start" ] || python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+  fi
+  python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
+  data_options train "$raw/train"
+  data_options valid "$raw/dev"
+  train lm --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
+  python -m comsl.bin.export_lm --checkpoint "$exp/lm_train/valid.loss.ave.pth" --out "$exp/lm"
 }
 
 # Stage 4: pseudo speech translation data, where the recipe names a source
@@ -119,39 +139,48 @@ stage_5() {
 }
 
 # Stage 6: composite training: speech encoder frozen, then everything
-needs[6]="2 3 5" makes[6]=$experiment/valid.st_loss.ave.pth
+needs[6]="2 3 5" makes[6]=$experiment/valid.loss_st.ave.pth
 stage_6() {
+  local options=()
   resume_or_set_aside "$experiment"
-  train frozen --config "$frozen_config" --language_model "$exp/lm" --output_dir "$experiment/frozen" \
-    --train_data_path_and_name_and_type "$encoder/train/feats.scp,speech,kaldi_ark"
-  train joint --config "$train_config" --language_model "$exp/lm" --speech_encoder "$speech_encoder" \
-    --output_dir "$experiment" --init_param "$experiment/frozen/valid.st_loss.ave.pth" \
-    --train_data_path_and_name_and_type "$raw/train/wav.scp,speech,sound"
+  data_options train "$encoder/train" feats.scp,speech,kaldi_ark
+  data_options valid "$encoder/dev" feats.scp,speech,kaldi_ark
+  train frozen --config "$frozen_config" --language_model "$exp/lm" --teacher "$exp/lm" \
+    --output_dir "$experiment/frozen" "${options[@]}"
+  options=()
+  data_options train "$raw/train" wav.scp,speech,sound
+  data_options valid "$raw/dev" wav.scp,speech,sound
+  train joint --config "$train_config" --language_model "$exp/lm" --teacher "$exp/lm" \
+    --init_param "$experiment/frozen/valid.loss_st.ave.pth" --output_dir "$experiment" "${options[@]}"
 }
 
 # Stage 7: decoding: ST, and ASR and MT by the same model
 needs[7]="2 6" makes[7]=$decoded
 stage_7() {
   job decode python -m comsl.bin.decode --config "$decode_config" --model "$experiment" --raw "$raw" \
-    --sets "$test_sets" --langs "$langs" --tasks "st asr mt" --out "$decoded"
+    --sets "$test_set" --langs "$langs" --tasks "st asr mt" --out "$decoded"
 }
 
 # Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
 needs[8]="2 3" makes[8]="$exp/mt-true-transcript $exp/whisper-zero-shot $exp/cascade"
 stage_8() {
-  job whisper python -m comsl.bin.decode_whisper --config "$decode_config" --raw "$raw" --sets "$test_sets" \
+  job whisper python -m comsl.bin.decode_whisper --config "$decode_config" --raw "$raw" --sets "$test_set" \
     --langs "$langs" --speech_encoder "$speech_encoder" --out "$exp/whisper-zero-shot"
   job cascade python -m comsl.bin.decode --config "$decode_config" --language_model "$exp/lm" \
-    --raw "$exp/whisper-zero-shot" --sets "$test_sets" --langs "$langs" --tasks "mt" --out "$exp/cascade"
+    --raw "$exp/whisper-zero-shot" --sets "$test_set" --langs "$langs" --tasks "mt" --out "$exp/cascade"
   job mt python -m comsl.bin.decode --config "$decode_config" --language_model "$exp/lm" --raw "$raw" \
-    --sets "$test_sets" --langs "$langs" --tasks "mt" --out "$exp/mt-true-transcript"
+    --sets "$test_set" --langs "$langs" --tasks "mt" --out "$exp/mt-true-transcript"
 }
 
 # Stage 9: scores and report
 needs[9]="2 7 8?" makes[9]=$report/index.html
 stage_9() {
-  python -m comsl.bin.score --recipe "$recipe" --raw "$raw" --sets "$test_sets" --langs "$langs" --exp "$exp" \
-    --experiment "$decoded" --out "$report"
+  local system systems=(--system "comsl=$decoded")
+  for system in whisper-zero-shot cascade mt-true-transcript; do
+    if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system"); fi
+  done
+  python -m comsl.bin.score --recipe "$recipe" --raw "$raw" --set "$test_set" --langs "$langs" "${systems[@]}" \
+    --experiment "$experiment/frozen" --experiment "$experiment" --out "$report" --command "$COMSL_COMMAND"
 }
 
 # Stage 10: analysis: speech-text similarity
@@ -167,7 +196,6 @@ stage_11() {
 }
 
 run_stages "$stage" "$stop_stage"
-if [ -f "$report/RESULTS.md" ]; then
-  cat "$report/RESULTS.md"
+if [ -f "$report/index.html" ]; then
   echo "report: $report/index.html"
 fi

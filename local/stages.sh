@@ -31,18 +31,24 @@ is_complete() {
 
 is_skipped() { [[ " $skip_stages " == *" $1 "* ]]; }
 
-# What a stage's result depends on, as one hash: the options that its function names, with the content of the files
-# they name, and which run of the needed stages it reads from.
-fingerprint() {
-  local name need body
+# The options, of those under `what`, that a stage's function names.
+options_of() {
+  local name body
   body=$(declare -f "stage_$1")
+  for name in $(option_names what); do
+    if [[ $body =~ \$\{?$name([^a-z_]|$) ]]; then echo "$name"; fi
+  done
+}
+
+# What a stage's result depends on, as one hash: its options, the content of the files and folders that they name, and
+# which run of the needed stages it reads from.
+fingerprint() {
+  local name need
   {
-    for name in $(option_names what); do
-      if [[ $body =~ \$\{?$name([^a-z_]|$) ]]; then
-        echo "$name=${!name}"
-        if [ -f "${!name}" ]; then sha256sum <"${!name}"; fi
-        if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
-      fi
+    for name in $(options_of "$1"); do
+      echo "$name=${!name}"
+      if [ -f "${!name}" ]; then sha256sum <"${!name}"; fi
+      if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
     done
     for need in ${needs[$1]//\?/}; do
       cat "$(stamp "$need")" 2>/dev/null || true
@@ -50,10 +56,18 @@ fingerprint() {
   } | sha256sum | cut -d ' ' -f 1
 }
 
+check_files() {
+  local name
+  for name in $(options_of "$1"); do
+    [[ $name =~ _(config|sh)$ && -n ${!name} ]] || continue
+    [ -f "${!name}" ] || die "--$name: there is no file ${!name} (paths are relative to $PWD)"
+  done
+}
+
 check_needs() {
   local need path
   for need in ${needs[$1]}; do
-    if [[ $need == *\? ]] || is_skipped "$need"; then continue; fi
+    if [[ $need == *\? ]]; then continue; fi
     for path in ${makes[$need]}; do
       [ -e "$path" ] || die "stage $1 needs $path, which stage $need makes: run with --stage $need first"
     done
@@ -114,6 +128,9 @@ run_stage() {
 
 run_stages() {
   local number
+  for ((number = $1; number <= $2; number++)); do
+    is_skipped "$number" || check_files "$number"
+  done
   for ((number = $1; number <= $2; number++)); do
     run_stage "$number"
   done

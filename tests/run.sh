@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The test command: builds the environment on first use, then lint and tests. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck disable=SC1091
+. ./path.sh
+
+ruff check .
+ruff format --check .
+git ls-files '*.sh' .ci/run | xargs shellcheck -x
+python -m pytest -q "$@"
