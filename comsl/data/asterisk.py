@@ -20,6 +20,7 @@ from comsl.data.asterisk_text import (
     read_tsv,
 )
 from comsl.data.audio import is_silent, read_audio, write_flac
+from comsl.data.dropped import Dropped, write_dropped
 from comsl.errors import DataError
 
 SETS = ("test", "dev", "train", "untranslated")  # what a set may not repeat stands before it
@@ -62,15 +63,6 @@ class Prompt:
         return utterance_id(self.speaker, self.key)
 
 
-@dataclass(frozen=True)
-class Dropped:
-    """An utterance left out, and why."""
-
-    utterance: str
-    lang: str
-    reason: str
-
-
 def utterance_id(speaker: str, key: str) -> str:
     """The id of a speaker's prompt: `digits/7` is in a folder, which an id can't show."""
     return f"{speaker}-{key.replace('/', '_')}"
@@ -102,12 +94,6 @@ def prepare(
     for folder in sorted(path for path in out.iterdir() if (path / "wav.scp").is_file()):
         count = kaldi.validate_dir(folder, translated=not folder.name.startswith("untranslated"))
         logger.info("%s: %d utterances", folder, count)
-
-
-def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
-    """List dropped utterances with their reasons, as tab-separated columns."""
-    rows = [f"{item.utterance}\t{item.lang}\t{item.reason}\n" for item in dropped]
-    kaldi.write_text(path, "utterance\tlanguage\treason\n" + "".join(rows))
 
 
 def _script(release: Release, recipe: Path) -> dict[str, str]:

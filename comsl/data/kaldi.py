@@ -159,7 +159,7 @@ def validate_dir(folder: Path | str, audio: bool = True, translated: bool = True
     if audio:
         _check_speakers(folder, tables["utt2spk"])
         for utterance, seconds in tables["utt2dur"].items():
-            _blame(folder / "utt2dur", utterance, _check_duration, seconds)
+            _blame(folder / "utt2dur", utterance, check_duration, seconds)
         for utterance, path in tables["wav.scp"].items():
             _blame(folder / "wav.scp", utterance, _check_file, path)
     return len(tables["utt2lang"])
@@ -168,7 +168,7 @@ def validate_dir(folder: Path | str, audio: bool = True, translated: bool = True
 def check_text(text: str) -> None:
     """DataError if a text says nothing: no letter or digit in it, or a spreadsheet's NaN."""
     if text in ("nan", "NaN") or not any(character.isalnum() for character in text):
-        raise DataError(f"empty text '{text}'; drop the utterance")
+        raise DataError(f"empty text '{text}'")
 
 
 def _blame(path, utterance, check, value) -> None:
@@ -176,7 +176,7 @@ def _blame(path, utterance, check, value) -> None:
     try:
         check(value)
     except DataError as error:
-        raise DataError(f"{path}: {utterance}: {error}") from None
+        raise DataError(f"{path}: {utterance}: {error}; correct or drop the utterance") from None
 
 
 def _check_ids(folder: Path, tables: Tables) -> None:
@@ -199,7 +199,8 @@ def _check_speakers(folder: Path, utt2spk: dict[str, str]) -> None:
         raise DataError(f"{folder}/spk2utt does not match utt2spk; make it anew")
 
 
-def _check_duration(seconds: str) -> None:
+def check_duration(seconds: str) -> None:
+    """DataError if it is not a positive number."""
     try:
         good = 0 < float(seconds) < float("inf")
     except ValueError:

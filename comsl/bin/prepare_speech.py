@@ -1,0 +1,50 @@
+"""Stage 2: audio to 16 kHz mono, unusable utterances dropped, languages combined."""
+
+import argparse
+import os
+from pathlib import Path
+
+from comsl.cli import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="stage 1's directory")
+    parser.add_argument("--out", type=Path, required=True, help="output directory")
+    parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
+    parser.add_argument("--min_duration", type=float, default=0.1, help="shortest clip, seconds")
+    parser.add_argument("--max_duration", type=float, default=30.0, help="longest clip, seconds")
+    parser.add_argument(
+        "--max_dropped", type=float, default=0.05, help="share of clips that may be dropped"
+    )
+    parser.add_argument(
+        "--speed_factors", default="", help='speeds of training copies, such as "0.9 1.1"'
+    )
+    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
+    return parser
+
+
+def speeds(text: str) -> list[float]:
+    """Factors other than 1, which every set has."""
+    try:
+        factors = [float(word) for word in text.split()]
+    except ValueError:
+        factors = [0.0]
+    if any(not 0.5 <= factor <= 2 for factor in factors):
+        raise SystemExit(f"error: --speed_factors '{text}': numbers from 0.5 to 2, please")
+    return [factor for factor in factors if factor != 1]
+
+
+def main() -> None:
+    """Prepare the speech of all sets."""
+    args = parser().parse_args()
+    factors = speeds(args.speed_factors)
+    from comsl.data import speech
+
+    limits = speech.Limits(args.min_duration, args.max_duration, args.max_dropped)
+    speech.prepare(args.data, args.out, args.langs.split(), limits, factors, args.nj)
+
+
+if __name__ == "__main__":
+    run(main)
