@@ -22,11 +22,12 @@ expdir=exp        # models, translations, logs and the report go to <expdir>/<re
 # Options: what is made
 recipe=           # name of the recipe, and of its folders
 data_sh=          # the recipe's data preparation
+local_data_opts=  # further options of data_sh
 langs=            # source languages, Common Voice codes, such as "fr it"
 test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 pseudo_set=       # set of transcribed speech to translate into further training data
-min_duration=0.3  # shortest clip in seconds
+min_duration=0.1  # shortest clip in seconds
 max_duration=30   # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.1   # share of clips that may be unusable before stage 2 fails
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
@@ -92,7 +93,8 @@ data_options() {
 # Stage 1: data preparation: fetch, clean, split, Kaldi-style directories
 needs[1]="" makes[1]=$data
 stage_1() {
-  "$data_sh" --out "$data" --langs "$langs"
+  # shellcheck disable=SC2086 # several options
+  "$data_sh" --out "$data" --langs "$langs" $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 
@@ -121,18 +123,15 @@ stage_3() {
 }
 
 # Stage 4: pseudo speech translation data, where the recipe names a source
-needs[4]="2 3" makes[4]=${pseudo_set:+$raw/${pseudo_set}_pseudo}
+needs[4]="2 3" makes[4]=$raw/${pseudo_set}_pseudo
+[ -n "$pseudo_set" ] || skip_stages+=" 4"
 stage_4() {
-  if [ -z "$pseudo_set" ]; then
-    echo "no source of pseudo data named"
-    return
-  fi
   job pseudo python -m comsl.bin.translate_text --model "$exp/lm" --data "$raw/$pseudo_set" \
     --out "$raw/${pseudo_set}_pseudo"
 }
 
 # Stage 5: features: states of the frozen speech encoder, shapes
-needs[5]="2 4" makes[5]=$encoder
+needs[5]="2 4?" makes[5]=$encoder
 stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "train dev" \
     --speech_encoder "$speech_encoder"

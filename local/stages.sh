@@ -16,10 +16,10 @@ check_range() {
   done
 }
 
-# Beside the first thing that the stage makes, so that every experiment has its own. Nothing made, no stamp.
+# Beside the first thing that the stage makes, so that every experiment has its own.
 stamp() {
   local first=${makes[$1]%% *}
-  [ -z "$first" ] || echo "$(dirname "$first")/.$(basename "$first").done"
+  echo "$(dirname "$first")/.$(basename "$first").done"
 }
 
 is_complete() {
@@ -89,7 +89,6 @@ resume_or_set_aside() {
 # The function in a subshell under `set -e`, its output on the terminal and in the log.
 run_logged() {
   local log=$2 status started=$SECONDS
-  mkdir -p "$(dirname "$log")"
   set +e
   (
     set -e
@@ -105,25 +104,40 @@ run_logged() {
   echo "stage $1: done in $((SECONDS - started)) s"
 }
 
+# Two runs at once, or what a killed one has left running, must not write the same files. Processes that the stage
+# starts hold the lock too.
+lock_stage() {
+  mkdir -p "$exp/logs"
+  exec {stage_lock}>"$exp/logs/stage$1.lock"
+  if ! flock -n "$stage_lock"; then
+    echo "stage $1: another run is at it, waiting for that"
+    flock "$stage_lock"
+  fi
+}
+
+is_up_to_date() { is_complete "$1" && [ "$(head -n 1 "$2" 2>/dev/null)" = "$stage_inputs" ]; }
+
 run_stage() {
   local mark
   mark=$(stamp "$1")
   echo "stage $1: $(title "$1")"
   if is_skipped "$1"; then
-    echo "stage $1: skipped, as asked"
+    echo "stage $1: skipped"
     return
   fi
   check_needs "$1"
   stage_inputs=$(fingerprint "$1")
-  if [ -n "$mark" ] && is_complete "$1" && [ "$(head -n 1 "$mark" 2>/dev/null)" = "$stage_inputs" ]; then
+  lock_stage "$1"
+  if is_up_to_date "$1" "$mark"; then
     echo "stage $1: up to date"
-    return
+  else
+    rm -f "$mark" # a failure may leave something half-changed
+    run_logged "$1" "$exp/logs/stage$1.log"
+    is_complete "$1" || die "stage $1 ended without making all of ${makes[$1]}"
+    # The time tells later stages that this one has run anew.
+    printf '%s\n%s\n' "$stage_inputs" "$(date +%s.%N)" >"$mark"
   fi
-  [ -z "$mark" ] || rm -f "$mark" # a failure may leave something half-changed
-  run_logged "$1" "$exp/logs/stage$1.log"
-  is_complete "$1" || die "stage $1 ended without making all of ${makes[$1]}"
-  # The time tells later stages that this one has run anew.
-  [ -z "$mark" ] || printf '%s\n%s\n' "$stage_inputs" "$(date +%s.%N)" >"$mark"
+  exec {stage_lock}>&-
 }
 
 run_stages() {
