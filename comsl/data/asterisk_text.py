@@ -50,11 +50,11 @@ def read_script(path: Path, corrections: Corrections) -> dict[str, str]:
         for number, line in enumerate(file, start=1):
             if not line.strip() or line.startswith(";"):
                 continue
+            if not re.match(rf"{_KEY}:", line):
+                raise DataError(f"{path}:{number}: no 'key: text' in '{line.strip()}'")
             for position, (key, text) in enumerate(_entries(correct(line, corrections))):
                 if text:
                     (embedded if position else own).setdefault(key, text)
-            if not re.match(rf"{_KEY}:", line):
-                raise DataError(f"{path}:{number}: no 'key: text' in '{line.strip()}'")
     return embedded | own
 
 

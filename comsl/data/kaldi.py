@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,12 +120,6 @@ def spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:
     for utterance in sorted(utt2spk):
         utterances[utt2spk[utterance]].append(utterance)
     return {speaker: " ".join(ids) for speaker, ids in utterances.items()}
-
-
-def subset(tables: Tables, keep: Iterable[str]) -> Tables:
-    """The tables with the utterances of `keep` alone."""
-    keep = sorted(keep)
-    return {field: {key: table[key] for key in keep} for field, table in tables.items()}
 
 
 def combine(parts: list[Tables]) -> Tables:
