@@ -1,6 +1,7 @@
 """Using a model: audio or text in, text out. Decoding, the API and packing all go through here."""
 
 import argparse
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.data.speech import SAMPLE_RATE, load_audio
+from comsl.data.audio import RATE, is_silent, read_audio
 from comsl.errors import DataError
 from comsl.model import ComSLModel
 from comsl.sequences import Sequences
@@ -39,6 +40,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
     if args.speech_encoder == "cached":
         args.speech_encoder = "whisper"
+        args.speech_encoder_conf.pop("input_size")
     model = ComSLTask.build_model(args)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -109,7 +111,7 @@ class SpeechTranslator:
     def _from_speech(self, task: str, audio, src_lang: str, beam_size: int) -> str | list[str]:
         items = audio if isinstance(audio, list) else [audio]
         window = self.model.speech_encoder.max_samples()
-        pieces = [split_at_quietest(load_audio(item), window) for item in items]
+        pieces = [split_at_quietest(load_wave(item), window) for item in items]
         flat = [piece for group in pieces for piece in group]
         texts = iter(self.generate(task, flat, [src_lang] * len(flat), beam_size))
         results = [" ".join(next(texts) for _ in group) for group in pieces]
@@ -171,10 +173,28 @@ def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
+def load_wave(audio: Audio) -> np.ndarray:
+    """A file or an array with its rate -> (samples,) float32, mono, 16 kHz; DataError where there
+    is nothing to hear in it."""
+    if isinstance(audio, str | Path):
+        name, (samples, rate) = f"'{audio}'", read_audio(audio)
+    else:
+        name, (samples, rate) = "the array", audio
+        samples = np.asarray(samples, dtype=np.float32)
+        samples = samples.mean(axis=1) if samples.ndim == 2 else samples
+    if is_silent(samples, rate):
+        raise DataError(f"{name} is empty or silent")
+    if rate != RATE:
+        import soxr
+
+        samples = soxr.resample(samples, rate, RATE)
+    return samples
+
+
 def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
     """Cut a waveform (samples,) into pieces of at most `window` samples, each time at the quietest
     tenth of a second in the second half of the window."""
-    pieces, step = [], SAMPLE_RATE // 10
+    pieces, step = [], RATE // 10
     while len(wave) > window:
         half = wave[window // 2 : window]
         frames = half[: len(half) // step * step].reshape(-1, step)
@@ -201,6 +221,33 @@ def _download(hub_id: str) -> Path:
         return next(folder.glob("*.zip"))
     except (OSError, ValueError, StopIteration) as error:
         raise DataError(f"{hub_id}: neither a file, a folder nor a model on the hub") from error
+
+
+def pack_model(path: Path, out: Path) -> None:
+    """Write a zip of a model: weights, the encoder's included, configuration and tokenizer.
+
+    path: an experiment folder or one of its checkpoints.
+    """
+    from espnet2.main_funcs.pack_funcs import pack
+
+    checkpoint = _choose_checkpoint(path) if path.is_dir() else path
+    model = load_model(checkpoint)
+    config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as name:
+        folder = Path(name)
+        torch.save(model.state_dict(), folder / "model.pth")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        model.language_model.config.save_pretrained(folder / "language_model")
+        model.tokenizer.backend.save_pretrained(folder / "language_model")
+        with contextlib.chdir(folder):
+            pack(
+                files={"model_file": "model.pth", "language_model": "language_model/config.json"},
+                yaml_files={"train_config": "config.yaml"},
+                option=sorted(map(str, Path("language_model").iterdir())),
+                outpath="packed.zip",
+            )
+        (folder / "packed.zip").replace(out)
 
 
 def _unpack(archive: Path) -> ComSLModel:

@@ -153,7 +153,7 @@ class ComSLModel(AbsESPnetModel):
     ) -> tuple[dict[str, Branch], torch.Tensor | None]:
         """The branches that some objective needs, and ERM where CML is on."""
         w, branches = self.weights, {}
-        if w["mt"] or self.alpha_st and (w["st"] or w["cml"]):
+        if w["mt"] or (self.alpha_st and (w["st"] or w["cml"])):
             branches["mt"] = Branch(y, self.encode_text(x))
         if not (w["st"] or w["asr"] or w["cml"]):
             return branches, None

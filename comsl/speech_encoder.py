@@ -68,6 +68,10 @@ class WhisperEncoder(AbsEncoder):
     def output_size(self) -> int:
         return self.encoder.ln_post.normalized_shape[0]
 
+    def max_samples(self) -> int:
+        """The longest utterance that it takes, in samples."""
+        return self.encoder.positional_embedding.shape[0] * 2 * HOP_LENGTH
+
     def forward(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor, None]:
         """Waveforms (B, samples), float at 16 kHz, and lengths (B,) in samples ->
         states (B, T, d), zero after their end, lengths (B,) in frames, None.
@@ -134,10 +138,11 @@ class WhisperEncoder(AbsEncoder):
 class CachedStates(AbsEncoder):
     """In the encoder's place when its states were computed in advance (stage 5): passes them on.
 
-    input_size: their width `d`.
+    input_size: their width `d`; model, silence: the WhisperEncoder that made them, which takes
+    this one's place when the trained model is used.
     """
 
-    def __init__(self, input_size: int):
+    def __init__(self, input_size: int, model: str = "base", silence: float = 0.5):
         super().__init__()
         self.input_size = input_size
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Collection
+from typing import ClassVar
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -38,20 +39,20 @@ class ComSLTask(AbsTask):
     """`ComSLTask.main()` trains: language model fine-tuning, frozen phase and joint phase alike."""
 
     num_optimizers = 1
-    class_choices_list = [speech_encoder_choices]
+    class_choices_list: ClassVar = [speech_encoder_choices]
     trainer = ComSLTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(description="ComSL")
-        parser.set_defaults(required=parser.get_default("required") + ["language_model"])
+        parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
         speech_encoder_choices.add_arguments(group)
         group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
         group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
         group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
         for name, what in {
             "language_model_conf": "LanguageModel",
-            "adapter_conf": "Adapter",
+            "speech_adapter_conf": "Adapter",
             "preprocessor_conf": "ComSLPreprocessor",
             "model_conf": "ComSLModel",
         }.items():
@@ -81,7 +82,8 @@ class ComSLTask(AbsTask):
         if args.speech_encoder is not None:
             encoder_class = speech_encoder_choices.get_class(args.speech_encoder)
             speech_encoder = encoder_class(**args.speech_encoder_conf)
-            adapter = Adapter(speech_encoder.output_size(), config.d_model, **args.adapter_conf)
+            width = speech_encoder.output_size()
+            adapter = Adapter(width, config.d_model, **args.speech_adapter_conf)
         return ComSLModel(
             language_model,
             tokenizer,

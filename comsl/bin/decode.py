@@ -1,0 +1,82 @@
+"""Decode sets with a trained model: ST, ASR and MT, one file a set and task."""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+from comsl.cli import run
+from comsl.data.kaldi import read_table, write_table
+from comsl.data.waves import read_wave
+
+
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
+    parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
+    parser.add_argument("--set", default="test", help="Set to decode")
+    parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
+    parser.add_argument("--tasks", default="st asr mt", help='Of "st", "asr" and "mt"')
+    parser.add_argument(
+        "--transcripts",
+        type=Path,
+        help="Cascade: folder of recognised transcripts (<set>_<lang>/text.asr); their "
+        "translation is written as text.st",
+    )
+    parser.add_argument("--beam_size", type=int, default=5)
+    parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
+    parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 decodes on the CPU")
+    args = parser.parse_args()
+    sets = {f"{args.set}_{lang}": lang for lang in args.langs.split()}
+
+    from comsl.inference import SpeechTranslator
+
+    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
+    if args.transcripts:
+        tables = {
+            name: read_table(args.transcripts / name / "text.asr", empty_ok=True) for name in sets
+        }
+        decode(translator, "mt", tables, sets, args, "st")
+        return
+    for task in args.tasks.split():
+        file = "text.src" if task == "mt" else "wav.scp"
+        tables = {name: read_table(args.raw / name / file) for name in sets}
+        if task != "mt":
+            tables = {
+                name: {utterance: read_wave(utterance, path) for utterance, path in table.items()}
+                for name, table in tables.items()
+            }
+        decode(translator, task, tables, sets, args, task)
+
+
+def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suffix: str) -> None:
+    """Decode all sets in one go, since utterances of like length may share a batch, and write
+    `text.<suffix>` of each."""
+    utterances = [(name, utterance) for name, table in tables.items() for utterance in table]
+    inputs = [tables[name][utterance] for name, utterance in utterances]
+    start = time.monotonic()
+
+    def progress(done: int) -> None:
+        logging.info(f"{suffix}: {done}/{len(inputs)}, {time.monotonic() - start:.0f} s")
+
+    texts = translator.generate(
+        task,
+        inputs,
+        [sets[name] for name, _ in utterances],
+        args.beam_size,
+        args.batch_size,
+        progress,
+    )
+    for name in sets:
+        table = {
+            utterance: text
+            for (owner, utterance), text in zip(utterances, texts, strict=True)
+            if owner == name
+        }
+        write_table(args.out / name / f"text.{suffix}", table)
+
+
+if __name__ == "__main__":
+    run(main)
