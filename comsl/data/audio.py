@@ -32,6 +32,8 @@ def _decode(path: Path | str) -> tuple[np.ndarray, int]:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
+            if not stream.rate:
+                raise DataError(f"audio file '{path}' can't be read (no sampling rate)")
             mono = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
             frames = [out for frame in container.decode(stream) for out in mono.resample(frame)]
     except (av.FFmpegError, IndexError) as error:

@@ -23,5 +23,5 @@ class Dropped:
 def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
     """List them as tab-separated columns, sorted by utterance."""
     items = sorted(dropped, key=lambda item: item.utterance)
-    rows = [f"{item.utterance}\t{item.lang}\t{item.reason}\n" for item in items]
+    rows = [f"{item.utterance}\t{item.lang}\t{' '.join(item.reason.split())}\n" for item in items]
     write_text(path, "utterance\tlanguage\treason\n" + "".join(rows))

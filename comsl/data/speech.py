@@ -66,16 +66,17 @@ def prepare(
     for lang in langs:
         for name in _sets(data, lang):
             clips += _clips(data / name, name, lang, speeds, out.parent / "audio", dropped)
+    total = len(clips) + len(dropped)
     results = _convert_all(clips, limits, nj)
     for clip, result in zip(clips, results, strict=True):
         if isinstance(result, str):
             dropped.append(Dropped(clip.utterance, clip.lang, result))
-    _check_share(data, dropped, len(clips) + len(dropped), limits)
+    _check_share(data, dropped, total, limits)
     sets = _tables(clips, results)
     with kaldi.atomic_dir(out) as temporary:
         _write(temporary, sets, langs)
         write_dropped(temporary / "dropped.tsv", dropped)
-    logger.info("%s: %d clips, %d dropped (dropped.tsv)", out, len(clips), len(dropped))
+    logger.info("%s: %d of %d clips (the rest: dropped.tsv)", out, total - len(dropped), total)
 
 
 def _sets(data: Path, lang: str) -> list[str]:
