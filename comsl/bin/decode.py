@@ -1,9 +1,10 @@
 """Decode sets with a trained model: ST, ASR and MT, one file a set and task."""
 
-import argparse
 import logging
 import time
 from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
 
 from comsl.cli import run
 from comsl.data.kaldi import read_table, write_table
@@ -12,7 +13,7 @@ from comsl.data.waves import read_wave
 
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
     parser.add_argument("--set", default="test", help="Set to decode")
