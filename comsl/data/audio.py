@@ -31,13 +31,13 @@ def _decode(path: Path | str) -> tuple[np.ndarray, int]:
 
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.audio[0]
-            if not stream.rate:
-                raise DataError(f"audio file '{path}' can't be read (no sampling rate)")
+            stream = next(iter(container.streams.audio), None)
+            if stream is None or not stream.rate:
+                raise DataError(f"no audio in '{path}'")
             mono = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
             frames = [out for frame in container.decode(stream) for out in mono.resample(frame)]
-    except (av.FFmpegError, IndexError) as error:
-        raise DataError(f"audio file '{path}' can't be read ({error})") from None
+    except av.FFmpegError as error:
+        raise DataError(f"audio file '{path}' can't be read: {error.strerror}") from None
     parts = [frame.to_ndarray()[0] for frame in frames]
     return np.concatenate(parts or [np.zeros(0, np.float32)]), stream.rate
 
