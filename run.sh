@@ -79,16 +79,20 @@ train() {
   fi
 }
 
-# Adds to `options` what ESPnet reads of a set: data_options train|valid FOLDER [FILE,NAME,TYPE]
+# data_options train|valid SET [FILE TYPE]: what ESPnet reads, added to `options`; FILE holds the speech.
 data_options() {
-  local item
-  for item in text.src,source_text,text text.tgt,target_text,text utt2lang,lang,text "${@:3}"; do
-    options+=("--$1_data_path_and_name_and_type" "$2/$item")
+  local item folder=$raw/$2
+  for item in text.src,source_text,text text.tgt,target_text,text utt2lang,lang,text; do
+    options+=("--$1_data_path_and_name_and_type" "$folder/$item")
   done
-  for item in source_shape target_shape; do
-    options+=("--$1_shape_file" "$2/$item")
-  done
+  options+=("--$1_shape_file" "$folder/source_shape" "--$1_shape_file" "$folder/target_shape")
+  if [ $# -gt 2 ]; then
+    options+=("--$1_data_path_and_name_and_type" "$3,speech,$4" "--$1_shape_file" "$encoder/$2/speech_shape")
+  fi
 }
+
+# A flat YAML file as options: `beam_size: 5` becomes `--beam_size 5`.
+yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 
 # Stage 1: data preparation: fetch, clean, split, Kaldi-style directories
 needs[1]="" makes[1]=$data
@@ -116,8 +120,8 @@ stage_3() {
     [ -d "$start" ] || python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
   fi
   python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
-  data_options train "$raw/train"
-  data_options valid "$raw/dev"
+  data_options train train
+  data_options valid dev
   train lm --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
   python -m comsl.bin.export_lm --checkpoint "$exp/lm_train/valid.loss.ave.pth" --out "$exp/lm"
 }
@@ -138,37 +142,40 @@ stage_5() {
 }
 
 # Stage 6: composite training: speech encoder frozen, then everything
-needs[6]="2 3 5" makes[6]=$experiment/valid.loss_st.ave.pth
+needs[6]="2 3 5" makes[6]=$experiment/valid.ce_st.ave.pth
 stage_6() {
   local options=()
   resume_or_set_aside "$experiment"
-  data_options train "$encoder/train" feats.scp,speech,kaldi_ark
-  data_options valid "$encoder/dev" feats.scp,speech,kaldi_ark
+  data_options train train "$encoder/train/feats.scp" kaldi_ark
+  data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
   train frozen --config "$frozen_config" --language_model "$exp/lm" --teacher "$exp/lm" \
     --output_dir "$experiment/frozen" "${options[@]}"
   options=()
-  data_options train "$raw/train" wav.scp,speech,sound
-  data_options valid "$raw/dev" wav.scp,speech,sound
+  data_options train train "$raw/train/wav.scp" sound
+  data_options valid dev "$raw/dev/wav.scp" sound
   train joint --config "$train_config" --language_model "$exp/lm" --teacher "$exp/lm" \
-    --init_param "$experiment/frozen/valid.loss_st.ave.pth" --output_dir "$experiment" "${options[@]}"
+    --speech_encoder_conf "model=$speech_encoder" --init_param "$experiment/frozen/valid.ce_st.ave.pth" \
+    --output_dir "$experiment" "${options[@]}"
 }
 
 # Stage 7: decoding: ST, and ASR and MT by the same model
 needs[7]="2 6" makes[7]=$decoded
 stage_7() {
-  job decode python -m comsl.bin.decode --config "$decode_config" --model "$experiment" --raw "$raw" \
-    --sets "$test_set" --langs "$langs" --tasks "st asr mt" --out "$decoded"
+  # shellcheck disable=SC2046 # several options
+  job decode python -m comsl.bin.decode --model "$experiment" --raw "$raw" --set "$test_set" --langs "$langs" \
+    --out "$decoded" $(yaml_options "$decode_config")
 }
 
 # Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
-needs[8]="2 3" makes[8]="$exp/mt-true-transcript $exp/whisper-zero-shot $exp/cascade"
+needs[8]="2 3" makes[8]="$exp/mt-true-transcript $exp/cascade $exp/whisper-zero-shot"
 stage_8() {
-  job whisper python -m comsl.bin.decode_whisper --config "$decode_config" --raw "$raw" --sets "$test_set" \
-    --langs "$langs" --speech_encoder "$speech_encoder" --out "$exp/whisper-zero-shot"
-  job cascade python -m comsl.bin.decode --config "$decode_config" --language_model "$exp/lm" \
-    --raw "$exp/whisper-zero-shot" --sets "$test_set" --langs "$langs" --tasks "mt" --out "$exp/cascade"
-  job mt python -m comsl.bin.decode --config "$decode_config" --language_model "$exp/lm" --raw "$raw" \
-    --sets "$test_set" --langs "$langs" --tasks "mt" --out "$exp/mt-true-transcript"
+  # shellcheck disable=SC2207 # several options
+  local options=(--raw "$raw" --langs "$langs" $(yaml_options "$decode_config"))
+  job whisper python -m comsl.bin.decode_whisper "${options[@]}" --sets "$test_set" \
+    --speech_encoder "$speech_encoder" --out "$exp/whisper-zero-shot"
+  options+=(--model "$exp/lm_train" --set "$test_set")
+  job cascade python -m comsl.bin.decode "${options[@]}" --transcripts "$exp/whisper-zero-shot" --out "$exp/cascade"
+  job mt python -m comsl.bin.decode "${options[@]}" --tasks mt --out "$exp/mt-true-transcript"
 }
 
 # Stage 9: scores and report

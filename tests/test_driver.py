@@ -206,7 +206,7 @@ def test_stage_before_its_inputs(driver: Driver) -> None:
 @pytest.mark.parametrize("stage", range(2, 12))
 def test_every_stage_of_the_recipe_names_what_it_lacks(tmp_path: Path, stage: int) -> None:
     folders = [option for kind in ("data", "dump", "exp") for option in (f"--{kind}dir", tmp_path)]
-    line = error_line(run("./run.sh", "--stage", stage, *folders))
+    line = error_line(run("./run.sh", "--stage", stage, "--stop_stage", stage, *folders))
     assert line.startswith(f"error: stage {stage} needs {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 
