@@ -137,7 +137,7 @@ def test_unusable_utterances_are_dropped_with_reasons(data: Path, tmp_path: Path
     for utterance, reason in {
         "fr_a-silent": "silent audio of 1.00 s",
         "fr_a-empty": "zero-length audio",
-        "fr_a-broken": "can't be read",
+        "fr_a-broken": "no audio in",
         "fr_a-truncated": "can't be read",
         "fr_a-cut": "truncated audio: 0.28 s, utt2dur says 1.00 s",
         "fr_a-missing": "no audio file",
