@@ -1,0 +1,39 @@
+"""Write what the Asterisk prompts say in all their languages, one text a line."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument("--langs", default="en es fr it ru", help="languages of the prompts")
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
+    parser.add_argument("--corrections", type=Path, required=True, help="language, wrong, right")
+    return parser
+
+
+def main() -> None:
+    """Write the texts as they are in the scripts, cleaned, and corrected and cleaned."""
+    args = parser().parse_args()
+
+    from comsl.data import debian
+    from comsl.data.asterisk_text import clean, read_corrections, read_script
+    from comsl.data.kaldi import write_text
+
+    texts = set()
+    for lang in args.langs.split():
+        name = f"asterisk-core-sounds-{lang}"
+        folder = debian.fetch([name], args.downloads)[name]
+        script = folder / f"usr/share/doc/{name}/core-sounds-{lang}.txt.gz"
+        for corrections in ([], read_corrections(args.corrections, lang)):
+            for text in read_script(script, corrections).values():
+                texts |= {text, clean(text)}
+    write_text(args.out, "".join(f"{text}\n" for text in sorted(texts)))
+
+
+if __name__ == "__main__":
+    run(main)

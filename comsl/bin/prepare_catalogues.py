@@ -1,0 +1,32 @@
+"""Stage 1 of the language model's recipe: sentence pairs from Debian's catalogues and manuals."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("data/debian_l10n"), help="output folder")
+    parser.add_argument("--langs", default="es fr it ru", help="source languages")
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
+    parser.add_argument("--packages", type=Path, required=True, help="file of package names")
+    parser.add_argument("--exclude", type=Path, help="file of sentences to leave out, one a line")
+    parser.add_argument("--dev_size", type=int, default=300, help="pairs of dev, each language")
+    return parser
+
+
+def main() -> None:
+    """Prepare all languages."""
+    args = parser().parse_args()
+
+    from comsl.data.debian_l10n import prepare
+
+    args.langs = args.langs.split()
+    prepare(**vars(args))
+
+
+if __name__ == "__main__":
+    run(main)
