@@ -1,0 +1,101 @@
+"""Translate and transcribe with Whisper as it is: the zero-shot baseline (stage 8)."""
+
+import argparse
+import logging
+from itertools import product
+from pathlib import Path
+
+from comsl.cli import run
+from comsl.errors import DataError
+
+TASKS = ("st", "asr")
+STAMP = ".inputs"  # in a finished folder: what it was made from
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--raw", required=True, type=Path, help="folder with <set>_<lang> (stage 2)")
+    add("--sets", required=True, help='sets to decode, such as "test"')
+    add("--langs", required=True, help='Common Voice codes, such as "es fr"')
+    add("--tasks", default="st asr", help="one of them or both")
+    add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
+    add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--config", type=Path, help="YAML that may set beam_size and batch_size")
+    add("--beam_size", type=int, default=5, help="beams of an utterance")
+    add("--batch_size", type=int, default=8, help="utterances decoded together")
+    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
+    add("--downloads", default="downloads", help="where weights are kept")
+    known, _ = parser.parse_known_args()
+    if known.config:
+        parser.set_defaults(**_read_config(known.config))
+    return parser.parse_args()
+
+
+def _read_config(path: Path) -> dict:
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    return {key: settings[key] for key in ("beam_size", "batch_size") if key in settings}
+
+
+def main() -> None:
+    """Decode every set in every language, all tasks from the same encoded windows."""
+    args = parse_args()
+    from comsl.data.kaldi import atomic_dir, read_table, write_table, write_text
+    from comsl.data.waves import fingerprint
+    from comsl.languages import language
+
+    tasks = args.tasks.split()
+    if not tasks or not set(tasks) <= set(TASKS):
+        raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
+    langs = [language(code) for code in args.langs.split()]
+    model = None
+    for name, lang in product(args.sets.split(), langs):
+        folder = f"{name}_{lang.code}"
+        wav_scp = read_table(args.raw / folder / "wav.scp")
+        inputs = fingerprint(wav_scp, args.speech_encoder, args.beam_size, tasks)
+        if _is_done(args.out / folder, inputs):
+            logging.info("%s: up to date", folder)
+            continue
+        model = model or _load(args)
+        texts = _decode(args, model, wav_scp, lang.whisper, tasks, folder)
+        with atomic_dir(args.out / folder) as temporary:
+            for task in tasks:
+                write_table(temporary / f"text.{task}", texts[task])
+            write_text(temporary / STAMP, inputs + "\n")
+
+
+def _is_done(out: Path, inputs: str) -> bool:
+    stamp = out / STAMP
+    return stamp.is_file() and stamp.read_text().strip() == inputs
+
+
+def _load(args: argparse.Namespace):
+    from comsl.whisper_weights import load_whisper
+
+    model = load_whisper(args.speech_encoder, args.downloads)
+    return model.to("cuda" if args.ngpu else "cpu")
+
+
+def _decode(args, model, wav_scp: dict[str, str], lang: str, tasks: list[str], name: str) -> dict:
+    from comsl.whisper_decoding import decode_set
+
+    return decode_set(
+        model,
+        wav_scp,
+        lang,
+        tasks,
+        beam_size=args.beam_size,
+        batch_size=args.batch_size,
+        name=name,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,53 @@
+"""States of the frozen speech encoder as compressed Kaldi arks, and their shapes (stage 5)."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from comsl.cli import run
+
+# What training reads beside the states: copied, so that a set's folder serves it alone.
+TABLES = ("utt2lang", "text.src", "text.tgt", "source_shape", "target_shape")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--raw", required=True, type=Path, help="folder with the sets (stage 2)")
+    add("--out", required=True, type=Path, help="gets <set>/feats.scp")
+    add("--sets", required=True, help='sets to encode, such as "train dev"')
+    add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--silence", type=float, default=0.5, help="seconds of silence appended")
+    add(
+        "--compression_method",
+        type=int,
+        choices=(2, 3),
+        default=3,
+        help="Kaldi's: 2 is one byte a value, 3 two",
+    )
+    add("--batch_seconds", type=float, default=120, help="padded audio in a batch")
+    add("--shard_utts", type=int, default=5000, help="utterances an ark; a restart keeps arks")
+    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
+    add("--downloads", default="downloads", help="where weights are kept")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Encode the sets, one after the other."""
+    args = parse_args()
+    from comsl.encoder_states import Extractor, Settings
+
+    settings = Settings(args.speech_encoder, args.silence, args.compression_method, args.shard_utts)
+    device = "cuda" if args.ngpu else "cpu"
+    extractor = Extractor(settings, args.batch_seconds, device, args.downloads)
+    for name in args.sets.split():
+        extractor.extract(args.raw / name, args.out / name)
+        for table in TABLES:
+            if (args.raw / name / table).is_file():
+                shutil.copyfile(args.raw / name / table, args.out / name / table)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,49 @@
+"""Waveforms of a prepared set (stage 2's output): read, measured, and watched for changes."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from comsl.data.audio import RATE, read_audio
+from comsl.errors import DataError
+
+
+def read_wave(utterance: str, path: str) -> np.ndarray:
+    """Samples (T,), float32, 16 kHz mono. DataError: missing, unreadable, empty, another rate."""
+    try:
+        samples, rate = read_audio(path)
+    except DataError as error:
+        raise DataError(f"utterance '{utterance}': {error}") from None
+    _check(utterance, path, len(samples), rate)
+    return samples
+
+
+def count_samples(utterance: str, path: str) -> int:
+    """Length in samples, from the file's header alone. DataError as for `read_wave`."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DataError(f"utterance '{utterance}': '{path}' can't be read ({error})") from None
+    _check(utterance, path, info.frames, info.samplerate)
+    return info.frames
+
+
+def _check(utterance: str, path: str, samples: int, rate: int) -> None:
+    if rate != RATE:
+        raise DataError(f"utterance '{utterance}': '{path}' has {rate} Hz; {RATE} wanted (stage 2)")
+    if samples == 0:
+        raise DataError(f"utterance '{utterance}': '{path}' is empty; drop it (stage 2)")
+
+
+def fingerprint(wav_scp: dict[str, str], *settings: object) -> str:
+    """A hash that changes with the settings, the list, or any of its files (size, time)."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for utterance, path in wav_scp.items():
+        try:
+            stat = Path(path).stat()
+        except FileNotFoundError:
+            raise DataError(f"utterance '{utterance}': no audio file '{path}'") from None
+        digest.update(f"{utterance} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
