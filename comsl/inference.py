@@ -244,7 +244,7 @@ def pack_model(path: Path, out: Path) -> None:
             pack(
                 files={"model_file": "model.pth", "language_model": "language_model/config.json"},
                 yaml_files={"train_config": "config.yaml"},
-                option=sorted(map(str, Path("language_model").iterdir())),
+                option=sorted(map(str, Path("language_model").glob("tokenizer*"))),
                 outpath="packed.zip",
             )
         (folder / "packed.zip").replace(out)

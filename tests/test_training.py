@@ -1,0 +1,157 @@
+"""ESPnet's trainer on ComSL: resuming, component learning rates, schedule, use of the result."""
+
+import shutil
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import write_texts
+
+from comsl.errors import DataError
+from comsl.inference import SpeechTranslator, load_model, pack_model, split_at_quietest
+from comsl.scheduler import PolynomialDecayLR
+from comsl.task import ComSLTask
+
+DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, tiny_lm) -> Path:
+    """A set with waveforms and cached states of random noise."""
+    from conftest import run_tool
+
+    folder = write_texts(tmp_path_factory.mktemp("set"))
+    run_tool("token_lengths", "--language_model", tiny_lm, folder)
+    random = np.random.default_rng(0)
+    utterances = [line.split()[0] for line in (folder / "utt2lang").read_text().splitlines()]
+    frames = {utterance: int(random.integers(20, 60)) for utterance in utterances}
+    with kaldiio.WriteHelper(
+        f"ark,scp:{folder}/feats.ark,{folder}/feats.scp", compression_method=3
+    ) as writer:
+        for utterance, n in frames.items():
+            writer(utterance, random.standard_normal((n, 16)).astype(np.float32))
+    with open(folder / "wav.scp", "w") as scp:
+        for utterance, n in frames.items():
+            noise = 0.1 * random.standard_normal(320 * n)
+            soundfile.write(folder / f"{utterance}.flac", noise, 16000)
+            scp.write(f"{utterance} {folder}/{utterance}.flac\n")
+    (folder / "speech_shape").write_text("".join(f"{u} {n}\n" for u, n in frames.items()))
+    return folder
+
+
+def train(data: Path, tiny_lm: Path, out: Path, *options: str, speech: str = "cached") -> None:
+    """One training run through the task's own command line."""
+    if speech == "cached":
+        encoder = ["--speech_encoder_conf", "input_size=16"]
+        speech_file = f"{data}/feats.scp,speech,kaldi_ark"
+    else:
+        encoder = ["--speech_encoder_conf", f"dims={DIMS}"]
+        speech_file = f"{data}/wav.scp,speech,sound"
+    command = ["--speech_encoder", speech, *encoder]
+    for split in ("train", "valid"):
+        for item in (
+            speech_file,
+            f"{data}/text.src,source_text,text",
+            f"{data}/text.tgt,target_text,text",
+            f"{data}/utt2lang,lang,text",
+        ):
+            command += [f"--{split}_data_path_and_name_and_type", item]
+        for shape in ("speech_shape", "source_shape", "target_shape"):
+            command += [f"--{split}_shape_file", f"{data}/{shape}"]
+    ComSLTask.main(
+        cmd=[
+            *command,
+            *("--language_model", str(tiny_lm), "--teacher", str(tiny_lm)),
+            *("--output_dir", str(out), "--batch_type", "numel", "--batch_bins", "300"),
+            *("--num_workers", "0", "--use_matplotlib", "false", "--optim", "adamw"),
+            *("--best_model_criterion", "valid,ce_st,min", "--keep_nbest_models", "2"),
+            *options,
+        ]
+    )
+
+
+def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
+    return torch.load(folder / f"{epoch}epoch.pth", weights_only=True)
+
+
+def test_resume_after_a_kill_equals_an_uninterrupted_run(data, tiny_lm, tmp_path):
+    """Killed while the second epoch's checkpoint is written, the run goes on from the first."""
+    train(data, tiny_lm, tmp_path / "whole", "--max_epoch", "3")
+    train(data, tiny_lm, tmp_path / "killed", "--max_epoch", "2")
+    checkpoint = tmp_path / "killed" / "checkpoint.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
+    train(data, tiny_lm, tmp_path / "killed", "--max_epoch", "3", "--resume", "true")
+    whole, killed = weights(tmp_path / "whole", 3), weights(tmp_path / "killed", 3)
+    assert whole.keys() == killed.keys()
+    for name in whole:
+        assert torch.equal(whole[name], killed[name]), name
+
+
+def test_component_learning_rates(data, tiny_lm, tmp_path):
+    """A component with learning rate 0 stays as it was; the others move."""
+    options = ["--component_lr", "language_model=0.0", "--optim_conf", "weight_decay=0.0"]
+    train(data, tiny_lm, tmp_path / "a", "--max_epoch", "2", *options)
+    first, second = weights(tmp_path / "a", 1), weights(tmp_path / "a", 2)
+    for name in first:
+        assert torch.equal(first[name], second[name]) == name.startswith("language_model."), name
+    with pytest.raises(DataError, match="no component decoder"):
+        train(data, tiny_lm, tmp_path / "b", "--component_lr", "decoder=1.0")
+
+
+def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm, tmp_path):
+    """Joint phase on waveforms, then packing: the same output, from path, array and list."""
+    train(data, tiny_lm, tmp_path / "joint", "--max_epoch", "1", speech="whisper")
+    wave = data / "fr-000.flac"
+    folder = SpeechTranslator.from_pretrained(tmp_path / "joint")
+    pack_model(tmp_path / "joint", tmp_path / "model.zip")
+    shutil.move(tiny_lm, tiny_lm.with_name("moved"))
+    try:
+        packed = SpeechTranslator.from_pretrained(tmp_path / "model.zip")
+    finally:
+        shutil.move(tiny_lm.with_name("moved"), tiny_lm)
+    samples, rate = soundfile.read(wave)
+    expected = folder.translate(wave, src_lang="fr")
+    assert packed.translate(str(wave), src_lang="fr") == expected
+    assert packed.translate((samples, rate), src_lang="fr") == expected
+    assert packed.translate([wave, wave], src_lang="fr") == [expected] * 2
+    texts = ["Il pleut.", "Nous mangeons du pain frais."]
+    assert packed.translate_text(texts, "fr") == folder.translate_text(texts, "fr")
+    with pytest.raises(DataError, match="silent"):
+        packed.translate((np.zeros(16000), 16000), src_lang="fr")
+    with pytest.raises(DataError, match="unknown language"):
+        packed.translate(wave, src_lang="xx")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(data, tiny_lm, tmp_path):
+    train(data, tiny_lm, tmp_path / "run", "--max_epoch", "1")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("input_size: 16", "input_size: 24"))
+    with pytest.raises(DataError, match="not this configuration's weights"):
+        load_model(tmp_path / "run" / "1epoch.pth")
+    with pytest.raises(DataError, match="no such file"):
+        load_model(tmp_path / "absent.pth")
+
+
+def test_polynomial_schedule():
+    """Linear to the peak, then `(1 - progress) ** 2` down to the end, where it stays."""
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 2.0}], lr=1.0)
+    schedule = PolynomialDecayLR(optimizer, warmup_steps=10, total_steps=110, end_lr=0.0)
+    rates = []
+    for _ in range(130):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.2) and rates[9] == 2.0
+    assert rates[59] == pytest.approx(2.0 * 0.5**2) and rates[109:] == [0.0] * 21
+
+
+def test_long_audio_is_split_where_it_is_quiet():
+    """Nothing is lost, no piece exceeds the window, and the cut lies in the pause."""
+    wave = np.ones(16000 * 50, dtype=np.float32)
+    wave[16000 * 22 : 16000 * 23] = 0.01
+    pieces = split_at_quietest(wave, 16000 * 30)
+    assert np.array_equal(np.concatenate(pieces), wave)
+    assert len(pieces) == 2 and 22 * 16000 < len(pieces[0]) < 23 * 16000
