@@ -56,6 +56,8 @@ exp=$expdir/$recipe
 experiment=$exp/$(basename "${train_config#*train_}" .yaml)
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
 report=$exp/report
+train_set=train # of the composite model
+if [ -n "$pseudo_set" ]; then train_set=train_with_pseudo; else skip_stages+=" 4"; fi
 if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then
   raw=$data
@@ -127,17 +129,19 @@ stage_3() {
 }
 
 # Stage 4: pseudo speech translation data, where the recipe names a source
-needs[4]="2 3" makes[4]=$raw/${pseudo_set}_pseudo
-[ -n "$pseudo_set" ] || skip_stages+=" 4"
+needs[4]="2 3" makes[4]=$raw/train_with_pseudo
 stage_4() {
-  job pseudo python -m comsl.bin.translate_text --model "$exp/lm" --data "$raw/$pseudo_set" \
-    --out "$raw/${pseudo_set}_pseudo"
+  local pseudo=$raw/${pseudo_set}_pseudo
+  job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
+    --out "$pseudo"
+  python -m comsl.bin.combine_sets --out "$raw/train_with_pseudo" "$raw/train" "$pseudo"
+  python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/train_with_pseudo"
 }
 
 # Stage 5: features: states of the frozen speech encoder, shapes
-needs[5]="2 4?" makes[5]=$encoder
+needs[5]="2 ${pseudo_set:+4}" makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp"
 stage_5() {
-  job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "train dev" \
+  job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
     --speech_encoder "$speech_encoder"
 }
 
@@ -146,12 +150,12 @@ needs[6]="2 3 5" makes[6]=$experiment/valid.ce_st.ave.pth
 stage_6() {
   local options=()
   resume_or_set_aside "$experiment"
-  data_options train train "$encoder/train/feats.scp" kaldi_ark
+  data_options train "$train_set" "$encoder/$train_set/feats.scp" kaldi_ark
   data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
   train frozen --config "$frozen_config" --language_model "$exp/lm" --teacher "$exp/lm" \
     --output_dir "$experiment/frozen" "${options[@]}"
   options=()
-  data_options train train "$raw/train/wav.scp" sound
+  data_options train "$train_set" "$raw/$train_set/wav.scp" sound
   data_options valid dev "$raw/dev/wav.scp" sound
   train joint --config "$train_config" --language_model "$exp/lm" --teacher "$exp/lm" \
     --speech_encoder_conf "model=$speech_encoder" --init_param "$experiment/frozen/valid.ce_st.ave.pth" \
@@ -190,9 +194,10 @@ stage_9() {
 }
 
 # Stage 10: analysis: speech-text similarity
-needs[10]="6" makes[10]=$report/similarity
+needs[10]="2 6" makes[10]=$report/similarity.npz
 stage_10() {
-  job similarity python -m comsl.bin.similarity --model "$experiment" --raw "$raw" --out "$report/similarity"
+  job similarity python -m comsl.bin.similarity --model "$experiment" --raw "$raw" --set "$test_set" \
+    --langs "$langs" --out "$report"
 }
 
 # Stage 11: the model packed into one file
