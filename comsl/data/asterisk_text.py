@@ -41,21 +41,20 @@ def read_corrections(path: Path, lang: str) -> Corrections:
 def read_script(path: Path, corrections: Corrections) -> dict[str, str]:
     """{key: text} of a script (plain or .gz), corrected, run-together entries taken apart.
 
-    An entry with a line of its own wins over one that was run into another line.
+    Of a key's texts the first one counts: where the recordings were compared, it was spoken.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    own: dict[str, str] = {}
-    embedded: dict[str, str] = {}
+    texts: dict[str, str] = {}
     with opener(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip() or line.startswith(";"):
                 continue
             if not re.match(rf"{_KEY}:", line):
                 raise DataError(f"{path}:{number}: no 'key: text' in '{line.strip()}'")
-            for position, (key, text) in enumerate(_entries(correct(line, corrections))):
+            for key, text in _entries(correct(line, corrections)):
                 if text:
-                    (embedded if position else own).setdefault(key, text)
-    return embedded | own
+                    texts.setdefault(key, text)
+    return texts
 
 
 def _entries(line: str) -> Iterable[tuple[str, str]]:
@@ -82,8 +81,8 @@ def is_sound(text: str) -> bool:
 def clean(text: str) -> str:
     """What is said, without the script's marks: notes, stray quotes, dots of continuation."""
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
-    text = re.sub(r"(\([^)]*\)|<[^>]*>)[\s.]*", " ", text)  # notes to the speaker
-    text = re.sub(r"[\[\]]", "", text)  # words that complete a fragment: they are spoken
+    # Notes to the speaker, and in brackets words that complete a fragment: none is spoken.
+    text = re.sub(r"(\([^)]*\)|<[^>]*>|\[[^]]*\])[\s.]*", " ", text)
     text = _unquote(" ".join(text.split()))
     text = re.sub(r"^[\s.,]+|[\s,]*(\.[\s.]*\.|:+)$", "", text)
     text = re.sub(r"\s+(?=[,.;:!?])", "", text)
