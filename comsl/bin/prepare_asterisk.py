@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--langs", default="es fr it ru", help="source languages")
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
     parser.add_argument(
-        "--recipe",
+        "--local",
         type=Path,
         default=Path("egs2/asterisk/comsl1/local"),
         help="folder with corrections.tsv and mistranslated.tsv",
@@ -31,7 +31,7 @@ def main() -> None:
 
     releases = asterisk_release.fetch(["en", *args.langs.split()], args.downloads)
     split = asterisk.Split(args.fold, args.folds)
-    asterisk.prepare(releases, args.recipe, args.out, split, args.limit)
+    asterisk.prepare(releases, args.local, args.out, split, args.limit)
 
 
 if __name__ == "__main__":

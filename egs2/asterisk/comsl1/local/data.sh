@@ -3,5 +3,4 @@
 # Options go to the tool: see data.sh --help.
 set -euo pipefail
 
-recipe=$(dirname "${BASH_SOURCE[0]}")
-python -m comsl.bin.prepare_asterisk --recipe "${recipe}" "$@"
+exec python -m comsl.bin.prepare_asterisk --local "$(dirname "${BASH_SOURCE[0]}")" "$@"
