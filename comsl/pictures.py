@@ -1,10 +1,14 @@
-"""Pictures of the report: BLEU per language, training curves."""
+"""Pictures of the report: BLEU per language, training curves, similarity of speech and text."""
 
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from comsl.curves import Curve, Run
+
+if TYPE_CHECKING:
+    from comsl.similarity import Similarity
 
 # An objective keeps its colour in every picture.
 COLOURS = ("#3b6fb6", "#d1743c", "#4f9d69", "#8d6bb8", "#b8495f", "#7a7a7a", "#2fa3a8", "#b59a2b")
@@ -78,6 +82,30 @@ def _draw_panel(axes, runs: Sequence[Run], tags: dict[str, list[Curve | None]], 
         axes.text(start, 0.02, f" {run.name}", transform=where, fontsize=7, color="#777777")
     if len(tags) > 1:
         axes.legend(fontsize=7, frameon=False)
+
+
+def draw_similarity(similarity: "Similarity", path: Path) -> None:
+    """The matrix, a row a token over seconds, below the waveform, so that silence is seen; a
+    dashed line where the recording ends and the silence appended to it begins."""
+    from matplotlib.figure import Figure
+
+    from comsl.data.audio import RATE
+    from comsl.similarity import SECONDS
+
+    tokens, matrix, wave = similarity.tokens, similarity.matrix, similarity.wave
+    left, right = -SECONDS / 2, (matrix.shape[1] - 0.5) * SECONDS  # a position is at its centre
+    figure = Figure(figsize=(8.0, 1.8 + 0.2 * len(tokens)))
+    rows = [1, max(2, 0.25 * len(tokens))]
+    above, below = figure.subplots(2, sharex=True, height_ratios=rows)
+    above.plot([i / RATE for i in range(len(wave))], wave, color="#777777", linewidth=0.4)
+    above.set_axis_off()
+    extent = (left, right, len(tokens) - 0.5, -0.5)
+    image = below.imshow(matrix, aspect="auto", extent=extent, interpolation="nearest")
+    below.axvline(len(wave) / RATE, color="white", linestyle="--", linewidth=0.8)
+    below.set_yticks(range(len(tokens)), tokens, fontsize=8)
+    below.set(xlabel="seconds", xlim=(left, right))
+    figure.colorbar(image, ax=[above, below], label="cosine similarity")
+    _save(figure, path)
 
 
 def _tidy(axes) -> None:

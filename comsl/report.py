@@ -22,6 +22,8 @@ from comsl.scoring import GROUPS, Output, Texts
 
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
+# In index.html the pictures stand between these, so that a later stage can bring them up to date.
+PICTURES = ("<!-- pictures -->\n", "<!-- end of pictures -->")
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,15 @@ def pictures(out: Path) -> dict[str, str]:
     """Caption -> data: URI of the folder's bleu.png, curves.png and every similarity_*.png."""
     paths = [out / "bleu.png", out / "curves.png", *sorted(out.glob("similarity_*.png"))]
     return {
-        CAPTIONS.get(path.stem, path.stem.replace("_", " ")): _data_uri(
-            "image/png", path.read_bytes()
-        )
+        _caption(path.stem): _data_uri("image/png", path.read_bytes())
         for path in paths
         if path.is_file()
     }
+
+
+def _caption(stem: str) -> str:
+    similarity = f"Similarity of speech and transcript: {stem.removeprefix('similarity_')}"
+    return CAPTIONS.get(stem, similarity)
 
 
 def write_markdown(path: Path, title: str, tables: Sequence[Table], run: Mapping) -> None:
@@ -220,15 +225,11 @@ def write_html(
     path: Path, title: str, tables: Sequence[Table], samples: Sequence[Sample], run: Mapping
 ) -> None:
     """index.html: one file that needs no other; takes in the pictures that lie beside it."""
-    from jinja2 import Environment, PackageLoader
-
-    environment_ = Environment(
-        loader=PackageLoader("comsl"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     by_lang: dict[str, list[Sample]] = {}
     for sample in samples:
         by_lang.setdefault(sample.lang, []).append(sample)
-    html = environment_.get_template("report.html.j2").render(
+    html = _render(
+        "report.html.j2",
         title=title,
         tables=tables,
         pictures=pictures(path.parent),
@@ -237,6 +238,26 @@ def write_html(
         environment=environment(run),
     )
     write_text(path, html)
+
+
+def update_pictures(folder: Path) -> None:
+    """Put the pictures that lie in `folder` into its index.html, if there is one yet."""
+    path = folder / "index.html"
+    if path.is_file():
+        begin, end = PICTURES
+        before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+        after = rest.partition(end)[2]
+        block = _render("pictures.html.j2", pictures=pictures(folder))
+        write_text(path, f"{before}{begin}{block}{end}{after}")
+
+
+def _render(template: str, **values: object) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    environment_ = Environment(
+        loader=PackageLoader("comsl"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment_.get_template(template).render(**values)
 
 
 def environment(run: Mapping) -> dict[str, str]:

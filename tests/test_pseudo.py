@@ -1,0 +1,146 @@
+"""Pseudo data: nothing that dev or test holds may come into training, whichever way it tries."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import run_tool
+
+from comsl.data import kaldi, pseudo
+from comsl.errors import DataError
+
+TRAIN = {"fr_a-1": ("La porte reste ouverte la nuit.", "The door stays open at night.")}
+DEV = {"fr_a-2": ("Le train part à huit heures.", "The train leaves at eight o'clock.")}
+TEST = {"fr_a-3": ("Nous mangeons du pain frais.", "We are eating fresh bread.")}
+FRESH = {"fr_b-1": "Il pleut.", "fr_b-2": "Il gatto dorme sulla sedia."}
+LEAKS = {
+    "fr_a-1": ("Ouvrez la porte.", "the same utterance is in train"),
+    "fr_a-2": ("Le chat dort.", "the same utterance is in dev_fr"),
+    "fr_a-3": ("Le chien aussi.", "the same utterance is in test_fr"),
+    "fr_c-1": ("le train, part à huit heures", "the same transcript is in dev_fr"),
+    "fr_c-2": ("NOUS  MANGEONS DU PAIN FRAIS", "the same transcript is in test_fr"),
+    "fr_c-3": ("On mange du pain.", "its translation is a reference of test_fr: We are eating"),
+    "fr_c-4": ("Le train de huit heures.", "its translation is a reference of dev_fr: the train"),
+    "fr_c-5": ("Rien.", "its translation: empty text"),
+    "fr_c-6": ("Encore.", "200 tokens, more than 128"),
+}
+TRANSLATIONS = {
+    "On mange du pain.": "We are eating fresh bread",
+    "Le train de huit heures.": "the train leaves at eight o' clock!",
+    "Rien.": "...",
+    "Encore.": "again " * 200,
+}
+
+
+def write_set(folder: Path, texts: dict[str, tuple[str, ...]]) -> None:
+    """A French set of these transcripts and, where given, translations."""
+    audio = folder.parent / "a.flac"
+    audio.parent.mkdir(parents=True, exist_ok=True)
+    audio.touch()
+    tables = {
+        "wav.scp": dict.fromkeys(texts, str(audio)),
+        "utt2spk": {key: key[:4] for key in texts},
+        "utt2dur": dict.fromkeys(texts, "1.0"),
+        "utt2lang": dict.fromkeys(texts, "fr"),
+        "text.src": {key: text[0] for key, text in texts.items()},
+    }
+    if all(len(text) == 2 for text in texts.values()):
+        tables["text.tgt"] = {key: text[1] for key, text in texts.items()}
+    kaldi.write_dir(folder, tables)
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    for name, texts in {"train": TRAIN, "dev_fr": DEV, "test_fr": TEST}.items():
+        write_set(tmp_path / name, texts)
+    sources = FRESH | {key: text for key, (text, _) in LEAKS.items()}
+    write_set(tmp_path / "untranslated", {key: (text,) for key, text in sources.items()})
+    return tmp_path
+
+
+def translate(texts: list[str], langs: list[str]) -> list[str]:
+    assert set(langs) <= {"fr"}
+    return [TRANSLATIONS.get(text, f"Translation of {text}") for text in texts]
+
+
+def count_words(texts: list[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
+    tables = kaldi.read_dir(raw / "untranslated")
+    whole, dropped = pseudo.make_pseudo(tables, pseudo.read_known(raw), translate, count_words)
+    assert whole["text.tgt"] == {key: f"Translation of {text}" for key, text in FRESH.items()}
+    assert all(table.keys() == FRESH.keys() for table in whole.values())
+    reasons = {item.utterance: item.reason for item in dropped}
+    assert reasons.keys() == LEAKS.keys()
+    for utterance, (_, reason) in LEAKS.items():
+        assert reasons[utterance].startswith(reason)
+
+
+def test_sentences_are_compared_without_case_punctuation_and_spaces():
+    assert pseudo.words("O’Clock, 8!") == pseudo.words("o'clock 8")
+    assert pseudo.words("你好，世界。") == pseudo.words("你好世界")
+    assert pseudo.words("பேசு") != pseudo.words("பசி")  # vowel signs count
+    assert pseudo.words("où") != pseudo.words("ou")
+
+
+def test_nothing_left_or_nothing_to_compare_with(raw):
+    known = pseudo.read_known(raw)
+    with pytest.raises(DataError, match="no pseudo data: the same utterance is in dev_fr"):
+        pseudo.make_pseudo(kaldi.read_dir(raw / "dev_fr"), known, translate, count_words)
+    (raw / "test_fr").rename(raw / "elsewhere")
+    with pytest.raises(DataError, match="no test_<lang>, whose sentences to leave out"):
+        pseudo.read_known(raw)
+
+
+@pytest.fixture(scope="module")
+def language_model(tiny_lm, tmp_path_factory) -> Path:
+    """The folder of a language model's training, as stage 3 leaves it."""
+    from comsl.language_model import LanguageModel
+    from comsl.model import ComSLModel
+    from comsl.tokenizer import Tokenizer
+
+    only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "alpha_mt": 0.0}
+    folder = tmp_path_factory.mktemp("lm_train")
+    model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), **only_mt)
+    torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
+    config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
+    config |= {"speech_encoder": None, "teacher": None}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_the_tools_of_stage_4(raw, language_model):
+    """A set translated by a real (untrained) model, put together with the training set. Then one
+    of the translations is made a test reference: it may not occur any more."""
+    command = ("translate_text", "--model", language_model, "--raw", raw, "--data")
+    run_tool(*command, raw / "untranslated", "--out", raw / "untranslated_pseudo")
+    assert kaldi.validate_dir(raw / "untranslated_pseudo") >= 2
+    first = kaldi.read_table(raw / "untranslated_pseudo" / "text.tgt")
+    run_tool("combine_sets", "--out", raw / "both", raw / "train", raw / "untranslated_pseudo")
+    assert kaldi.validate_dir(raw / "both") == len(TRAIN) + len(first)
+
+    leak = first["fr_b-1"]
+    write_set(raw / "test_fr", TEST | {"fr_z-1": ("Autre chose.", leak.upper())})
+    run_tool(*command, raw / "untranslated", "--out", raw / "untranslated_pseudo")
+    second = kaldi.read_table(raw / "untranslated_pseudo" / "text.tgt")
+    assert second == {key: text for key, text in first.items() if text != leak}
+    assert f"reference of test_fr: {leak}" in (
+        raw / "untranslated_pseudo" / "dropped.tsv"
+    ).read_text("utf-8")
+
+
+def test_bad_input_of_the_tools(raw):
+    missing = ("--data", raw / "none", "--out", raw / "out")
+    failed = run_tool("translate_text", "--model", raw, "--raw", raw, *missing, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"error: {raw}/none")
+    failed = run_tool(
+        "combine_sets", "--out", raw / "out", raw / "train", raw / "untranslated", check=False
+    )
+    assert failed.stderr == (
+        f"error: {raw}/untranslated and {raw}/train: only one of them has text.tgt\n"
+    )
+    assert not (raw / "out").exists()
