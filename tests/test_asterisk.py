@@ -256,8 +256,17 @@ def test_debian_without_apt(tmp_path: Path, monkeypatch) -> None:
     assert not [path for path in (tmp_path / "debian").iterdir() if path.name != ".lists"]
 
 
-def test_the_command_refuses_unknown_languages(tmp_path: Path) -> None:
-    result = run_tool("prepare_asterisk", "--langs", "xx", "--out", tmp_path / "out", check=False)
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--langs", "xx"], "no Asterisk prompts in 'xx'; choose from: en es fr"),
+        (["--langs", "en"], "English is the target"),
+        (["--fold", 9], "fold 9 of 9"),
+    ],
+)
+def test_wrong_options_end_in_one_line(tmp_path: Path, options: list, complaint: str) -> None:
+    result = run_tool("prepare_asterisk", *options, "--out", tmp_path / "out", check=False)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: no Asterisk prompts in 'xx'; choose from: en es fr")
+    assert result.stderr.startswith("error: ")
+    assert complaint in result.stderr
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import run
+from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,8 +30,11 @@ def main() -> None:
     args = parser().parse_args()
     from comsl.data import asterisk, asterisk_release
 
-    releases = asterisk_release.fetch(["en", *args.langs.split()], args.downloads)
     split = asterisk.Split(args.fold, args.folds)
+    langs = args.langs.split()
+    if "en" in langs or not langs:
+        raise DataError(f"--langs '{args.langs}': source languages, please; English is the target")
+    releases = asterisk_release.fetch(["en", *langs], args.downloads)
     asterisk.prepare(releases, args.local, args.out, split, args.limit)
 
 

@@ -36,6 +36,12 @@ class Split:
     fold: int
     folds: int
 
+    def __post_init__(self) -> None:
+        if self.folds < 3 or not 0 <= self.fold < self.folds:
+            raise DataError(
+                f"fold {self.fold} of {self.folds}: give at least 3 folds, counted from 0"
+            )
+
     def set_of(self, english: str) -> str:
         """The set of an English sentence, the same under every key and in every language."""
         words = normalise(english)
