@@ -34,7 +34,7 @@ class Settings:
 
 
 class Extractor:
-    """Encodes sets: `feats.scp` with `feats.<shard>.ark`, and `speech_shape` (`id T,d`).
+    """Encodes sets: `feats.scp` with `feats.<shard>.ark`, and `speech_shape` (`id T`).
 
     A set whose audio and settings are those of its last run is left alone; one that was
     interrupted keeps its whole shards.
@@ -68,8 +68,8 @@ class Extractor:
             logging.info("%s: up to date", out)
             return
         frames = {
-            utterance: num_frames(count_samples(utterance, path), self.settings.silence)
-            for utterance, path in wav_scp.items()
+            utterance: num_frames(samples, self.settings.silence)
+            for utterance, samples in count_samples(wav_scp).items()
         }
         order = sorted(frames, key=frames.get)
         progress = _Progress(str(out), sum(frames.values()))
@@ -82,10 +82,7 @@ class Extractor:
             else:
                 self._write_shard(shard, wav_scp, scp, progress)
             feats |= read_table(scp)
-        width = self.encoder.output_size()
-        write_table(
-            out / "speech_shape", {key: f"{length},{width}" for key, length in frames.items()}
-        )
+        write_table(out / "speech_shape", {key: str(length) for key, length in frames.items()})
         write_table(out / "feats.scp", feats)
 
     def _write_shard(self, frames: dict[str, int], wav_scp, scp: Path, progress) -> None:

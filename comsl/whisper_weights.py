@@ -74,7 +74,14 @@ def _load_openai(path: Path) -> Whisper:
         dims, state = checkpoint["dims"], checkpoint["model_state_dict"]
         return _build(ModelDimensions(**dims), state)
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError) as error:
-        raise DataError(f"{path}: no Whisper checkpoint in OpenAI's format ({error})") from None
+        raise DataError(
+            f"{path}: no Whisper checkpoint in OpenAI's format ({_brief(error)})"
+        ) from None
+
+
+def _brief(error: Exception) -> str:
+    """The first line of what torch says at length."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _build(dims: ModelDimensions, state: dict[str, torch.Tensor]) -> Whisper:
@@ -210,7 +217,7 @@ def from_ctranslate2(data: bytes, source: Path | str) -> Whisper:
         variables = read_ctranslate2(data)
         return _build(_dimensions(variables), _openai_state(variables))
     except (DataError, KeyError, IndexError, RuntimeError, ValueError) as error:
-        raise DataError(f"{source}: no Whisper in CTranslate2's format ({error})") from None
+        raise DataError(f"{source}: no Whisper in CTranslate2's format ({_brief(error)})") from None
 
 
 def read_ctranslate2(data: bytes) -> dict[str, np.ndarray]:

@@ -9,6 +9,8 @@ import soundfile
 from comsl.data.audio import RATE, read_audio
 from comsl.errors import DataError
 
+WINDOW = 30  # seconds that Whisper's encoder can hold
+
 
 def read_wave(utterance: str, path: str) -> np.ndarray:
     """Samples (T,), float32, 16 kHz mono. DataError: missing, unreadable, empty, another rate."""
@@ -20,13 +22,23 @@ def read_wave(utterance: str, path: str) -> np.ndarray:
     return samples
 
 
-def count_samples(utterance: str, path: str) -> int:
-    """Length in samples, from the file's header alone. DataError as for `read_wave`."""
+def count_samples(wav_scp: dict[str, str]) -> dict[str, int]:
+    """{utterance: samples}, from the files' headers alone.
+
+    DataError as for `read_wave`, and for audio longer than Whisper's window.
+    """
+    return {utterance: _count(utterance, path) for utterance, path in wav_scp.items()}
+
+
+def _count(utterance: str, path: str) -> int:
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise DataError(f"utterance '{utterance}': '{path}' can't be read ({error})") from None
     _check(utterance, path, info.frames, info.samplerate)
+    if info.frames > WINDOW * RATE:
+        seconds = f"{info.frames / RATE:.2f} s"
+        raise DataError(f"utterance '{utterance}': {seconds} exceed Whisper's {WINDOW}; split it")
     return info.frames
 
 

@@ -1,0 +1,156 @@
+"""Whisper's own decoding: a batch gives what one by one gives; the commands of stages 5, 8."""
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+import whisper
+from conftest import run_tool
+from espnet2.fileio.read_text import load_num_sequence_text
+from espnet2.train.dataset import kaldi_loader
+from real_speech import prompts
+from whisper.decoding import DecodingOptions
+from whisper.model import ModelDimensions, Whisper
+
+from comsl.data.kaldi import read_table, write_dir
+from comsl.speech_encoder import WhisperEncoder
+from comsl.whisper_decoding import MAX_TOKENS, TASKS, decode, encode
+from comsl.whisper_weights import load_whisper
+
+
+@pytest.fixture(scope="module")
+def base():
+    return load_whisper("base")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A prepared folder with the set `test_fr` of three prompts."""
+    wav_scp = {}
+    for index, wave in enumerate(prompts()[:3]):
+        path = tmp_path / f"{index}.flac"
+        soundfile.write(path, wave, 16000)
+        wav_scp[f"june-{index}"] = str(path)
+    write_dir(tmp_path / "raw" / "test_fr", {"wav.scp": wav_scp})
+    return tmp_path / "raw"
+
+
+def one_by_one(model, features, task: str) -> list[str]:
+    options = DecodingOptions(
+        task=TASKS[task],
+        language="fr",
+        beam_size=5,
+        sample_len=MAX_TOKENS,
+        without_timestamps=True,
+        fp16=False,
+    )
+    return [whisper.decode(model, window, options).text for window in features]
+
+
+def test_batch_equals_one_by_one_on_random_weights():
+    torch.manual_seed(0)
+    model = Whisper(ModelDimensions(80, 1500, 64, 2, 1, 51865, 32, 64, 2, 2)).eval()
+    torch.nn.init.normal_(model.decoder.positional_embedding, std=3)
+    for block in model.decoder.blocks:  # what is heard must matter
+        torch.nn.init.normal_(block.cross_attn.out.weight)
+    features = torch.randn(5, 1500, 64)
+    texts = decode(model, features, "fr", "st")
+    assert texts == one_by_one(model, features, "st")
+    assert len(set(texts)) > 1
+
+
+@pytest.mark.parametrize(("task", "word"), [("st", "press"), ("asr", "appuyez")])
+def test_batch_equals_one_by_one_on_real_speech(base, task, word):
+    features = encode(base, [prompts()[0], prompts()[3]])
+    texts = decode(base, features, "fr", task)
+    assert texts == one_by_one(base, features, task)
+    assert any(word in text for text in texts), texts
+
+
+def test_decode_whisper_command(raw, tmp_path):
+    options = ["--raw", raw, "--sets", "test", "--langs", "fr", "--out", tmp_path / "zero"]
+    config = tmp_path / "decode.yaml"
+    config.write_text("beam_size: 2\nbatch_size: 2\nmax_length: 100\n")
+    run_tool("decode_whisper", *options, "--config", config)
+    made = {task: tmp_path / "zero" / "test_fr" / f"text.{task}" for task in TASKS}
+    for path in made.values():
+        assert list(read_table(path)) == ["june-0", "june-1", "june-2"]
+    times = [path.stat().st_mtime_ns for path in made.values()]
+    again = run_tool("decode_whisper", *options, "--config", config)
+    assert "up to date" in again.stderr
+    assert [path.stat().st_mtime_ns for path in made.values()] == times
+
+
+def refuse(command: str, *options) -> str:
+    result = run_tool(command, *options, check=False)
+    assert result.returncode != 0
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+def test_decode_whisper_refuses(raw, tmp_path):
+    options = ["--raw", raw, "--sets", "test", "--out", tmp_path / "zero"]
+    assert "unknown language code 'xx'" in refuse("decode_whisper", *options, "--langs", "xx")
+    assert "test_it/wav.scp: no such file" in refuse("decode_whisper", *options, "--langs", "it")
+    wrong = [*options, "--langs", "fr", "--tasks", "st mt"]
+    assert "--tasks 'st mt'" in refuse("decode_whisper", *wrong)
+    soundfile.write(tmp_path / "1.flac", np.zeros(31 * 16000), 16000)
+    message = refuse("decode_whisper", *options, "--langs", "fr")
+    assert "utterance 'june-1': 31.00 s exceed" in message
+    assert not (tmp_path / "zero").exists()
+
+
+def test_extract_features_command(raw, tmp_path):
+    out = tmp_path / "encoder"
+    options = ["--raw", raw, "--sets", "test_fr", "--out", out, "--shard_utts", "2"]
+    run_tool("extract_features", *options, "--batch_seconds", "8")
+    feats = read_table(out / "test_fr" / "feats.scp")
+    shapes = load_num_sequence_text(out / "test_fr" / "speech_shape", "csv_int")
+    loader = kaldi_loader(str(out / "test_fr" / "feats.scp"))  # as ESPnet will read them
+    encoder = WhisperEncoder("base").eval()
+    for utterance, wave in zip(feats, prompts(), strict=False):
+        with torch.no_grad():
+            states, _, _ = encoder(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
+        assert shapes[utterance] == list(loader[utterance].shape)
+        np.testing.assert_allclose(kaldiio.load_mat(feats[utterance]), states[0], atol=2e-3)
+        np.testing.assert_allclose(loader[utterance], states[0], atol=2e-3)
+    second = out / "test_fr" / "feats.2.ark"
+    assert second.is_file()
+
+    # An interruption after the first shard: only the second is made again.
+    kept = (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns
+    made = second.stat().st_mtime_ns
+    (out / "test_fr" / "feats.2.scp").unlink()
+    (out / "test_fr" / "feats.scp").unlink()
+    run_tool("extract_features", *options)
+    assert (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns == kept
+    assert second.stat().st_mtime_ns > made
+    assert read_table(out / "test_fr" / "feats.scp") == feats
+    assert "up to date" in run_tool("extract_features", *options).stderr
+
+    # Other audio: everything is made again.
+    soundfile.write(tmp_path / "0.flac", prompts()[3], 16000)
+    run_tool("extract_features", *options)
+    assert (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns != kept
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (31 * 16000, 16000, "'june-1': 31.00 s exceed"),
+        (16000, 8000, "has 8000 Hz; 16000 wanted"),
+        (0, 16000, "is empty"),
+        (None, 16000, "can't be read"),
+    ],
+)
+def test_extract_features_refuses(raw, tmp_path, samples, rate, message):
+    path = tmp_path / "1.flac"
+    if samples is None:
+        path.write_bytes(path.read_bytes()[:50])
+    else:
+        soundfile.write(path, np.zeros(samples), rate, format="WAV")
+    options = ["--raw", raw, "--sets", "test_fr", "--out", tmp_path / "encoder"]
+    text = refuse("extract_features", *options)
+    assert message in text
+    assert "utterance 'june-1'" in text
