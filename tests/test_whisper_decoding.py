@@ -70,14 +70,13 @@ def test_batch_equals_one_by_one_on_real_speech(base, task, word):
 
 def test_decode_whisper_command(raw, tmp_path):
     options = ["--raw", raw, "--sets", "test", "--langs", "fr", "--out", tmp_path / "zero"]
-    config = tmp_path / "decode.yaml"
-    config.write_text("beam_size: 2\nbatch_size: 2\nmax_length: 100\n")
-    run_tool("decode_whisper", *options, "--config", config)
+    options += ["--beam_size", "2", "--batch_size", "2"]
+    run_tool("decode_whisper", *options)
     made = {task: tmp_path / "zero" / "test_fr" / f"text.{task}" for task in TASKS}
     for path in made.values():
         assert list(read_table(path)) == ["june-0", "june-1", "june-2"]
     times = [path.stat().st_mtime_ns for path in made.values()]
-    again = run_tool("decode_whisper", *options, "--config", config)
+    again = run_tool("decode_whisper", *options)
     assert "up to date" in again.stderr
     assert [path.stat().st_mtime_ns for path in made.values()] == times
 
@@ -112,7 +111,7 @@ def test_extract_features_command(raw, tmp_path):
     for utterance, wave in zip(feats, prompts(), strict=False):
         with torch.no_grad():
             states, _, _ = encoder(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
-        assert shapes[utterance] == list(loader[utterance].shape)
+        assert shapes[utterance] == [len(loader[utterance])]
         np.testing.assert_allclose(kaldiio.load_mat(feats[utterance]), states[0], atol=2e-3)
         np.testing.assert_allclose(loader[utterance], states[0], atol=2e-3)
     second = out / "test_fr" / "feats.2.ark"

@@ -23,25 +23,11 @@ def parse_args() -> argparse.Namespace:
     add("--tasks", default="st asr", help="one of them or both")
     add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
-    add("--config", type=Path, help="YAML that may set beam_size and batch_size")
     add("--beam_size", type=int, default=5, help="beams of an utterance")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
     add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
     add("--downloads", default="downloads", help="where weights are kept")
-    known, _ = parser.parse_known_args()
-    if known.config:
-        parser.set_defaults(**_read_config(known.config))
     return parser.parse_args()
-
-
-def _read_config(path: Path) -> dict:
-    import yaml
-
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    return {key: settings[key] for key in ("beam_size", "batch_size") if key in settings}
 
 
 def main() -> None:

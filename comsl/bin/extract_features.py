@@ -1,13 +1,9 @@
 """States of the frozen speech encoder as compressed Kaldi arks, and their shapes (stage 5)."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 from comsl.cli import run
-
-# What training reads beside the states: copied, so that a set's folder serves it alone.
-TABLES = ("utt2lang", "text.src", "text.tgt", "source_shape", "target_shape")
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,9 +40,6 @@ def main() -> None:
     extractor = Extractor(settings, args.batch_seconds, device, args.downloads)
     for name in args.sets.split():
         extractor.extract(args.raw / name, args.out / name)
-        for table in TABLES:
-            if (args.raw / name / table).is_file():
-                shutil.copyfile(args.raw / name / table, args.out / name / table)
 
 
 if __name__ == "__main__":
