@@ -18,9 +18,7 @@ class LanguageModel(nn.Module):
     dropout: overrides the config's. Raises DataError where nothing can be loaded from `path`.
     """
 
-    def __init__(
-        self, path: str | Path, from_scratch: bool = False, dropout: float | None = None
-    ):
+    def __init__(self, path: str | Path, from_scratch: bool = False, dropout: float | None = None):
         super().__init__()
         overrides = {} if dropout is None else {"dropout": dropout}
         try:

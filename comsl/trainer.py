@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import functools
 import logging
+import operator
 import zipfile
 from pathlib import Path
 
@@ -78,7 +80,7 @@ def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
     if distributed:
         gathered = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(gathered, pairs)
-        pairs = sum(gathered, [])
+        pairs = functools.reduce(operator.iadd, gathered, [])
     hypotheses, references = zip(*pairs, strict=True)
     return BLEU().corpus_score(list(hypotheses), [list(references)]).score
 

@@ -127,7 +127,7 @@ def test_objective_equals_its_formula(tiny_lm, tokenizer, batch, objective):
     """Value and gradient, on a padded batch; sums over tokens, mean over utterances."""
     weights = ALL if objective == "total" else OFF | {f"w_{objective}": 1.0}
     model = build(tiny_lm, tokenizer, encoder_gradient_scale=1.0, **weights)
-    loss, stats, weight = model(**batch)
+    loss, _stats, weight = model(**batch)
     plain = [plain_losses(model, single(batch, i)) for i in range(4)]
     expected = sum(weights[f"w_{name}"] * row[name] for row in plain for name in row) / 4
     assert weight == 4
@@ -224,7 +224,8 @@ def test_masks_spare_codes_ends_and_padding_and_reach_every_utterance():
         masked = choose_masked(source, 0.15)
         assert masked.any(1).all()
         counts += masked
-    assert counts[:, 0].sum() == 0 and (counts > 0).sum() == 1 + 7 + 28
+    assert counts[:, 0].sum() == 0
+    assert (counts > 0).sum() == 1 + 7 + 28
     assert counts[0, 1] == 500
     assert 0.13 < counts[2].sum() / (500 * 28) < 0.18
     by_id = choose_masked(source, 0.15, ["a", "b", "c"])

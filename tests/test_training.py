@@ -144,8 +144,10 @@ def test_polynomial_schedule():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    assert rates[0] == pytest.approx(0.2) and rates[9] == 2.0
-    assert rates[59] == pytest.approx(2.0 * 0.5**2) and rates[109:] == [0.0] * 21
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == 2.0
+    assert rates[59] == pytest.approx(2.0 * 0.5**2)
+    assert rates[109:] == [0.0] * 21
 
 
 def test_long_audio_is_split_where_it_is_quiet():
@@ -154,4 +156,5 @@ def test_long_audio_is_split_where_it_is_quiet():
     wave[16000 * 22 : 16000 * 23] = 0.01
     pieces = split_at_quietest(wave, 16000 * 30)
     assert np.array_equal(np.concatenate(pieces), wave)
-    assert len(pieces) == 2 and 22 * 16000 < len(pieces[0]) < 23 * 16000
+    assert len(pieces) == 2
+    assert 22 * 16000 < len(pieces[0]) < 23 * 16000
