@@ -12,7 +12,12 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(
-    packages: Path, langs: list[str], downloads: Path, out: Path, exclude: Path | None, dev_size: int
+    packages: Path,
+    langs: list[str],
+    downloads: Path,
+    out: Path,
+    exclude: Path | None,
+    dev_size: int,
 ) -> None:
     """Fetch the packages, write `out`/{train,dev}_<lang>, `out`/{train,dev} and the counts.
 

@@ -29,10 +29,11 @@ _TAG = re.compile(
     r"|application|note|warning|bold|italic)\b[^<>]*>",
     re.I,
 )
-_MNEMONIC = re.compile(r"(?<![_\w])_(?=\w)|(?<=[^\W_])_(?=[^\W_])|&(?=\w)|~(?=[^\W\d])")
+_ENTITY = re.compile(r"&[\w.-]+;")
+_MNEMONIC = re.compile(r"[_&~](?=[^\W_])")
 _ACCELERATOR = re.compile(r"\s*\([_&]\w\)")
 _UNSPEAKABLE = re.compile(
-    r"[\ufffc\ufffd\\|{}<>=#@^~_*/$%&+\[\]`•●■→©®™°±×]"  # code, markup, placeholders
+    r"[\ufffc\ufffd\\|{}<>=#@^~_*/$%&+\[\]`•●■→▸►©®™°±×]|;\S"  # code, markup, placeholders
     r"|\w\.\w"  # file names, hosts, versions
     r"|(?:^|\s)--?\w"  # options
     r"|\w\(|\(\)|::"  # calls
@@ -40,11 +41,11 @@ _UNSPEAKABLE = re.compile(
     r"|[\x00-\x1f\x7f\u200b-\u200f\ue000-\uf8ff]"
 )
 _QUOTES = str.maketrans(
-    {"“": '"', "”": '"', "„": '"', "‟": '"', "«": '"', "»": '"', "″": '"'}
+    {"“": '"', "”": '"', "„": '"', "‟": '"', "″": '"'}
     | {"‘": "'", "’": "'", "‚": "'", "`": "'", "´": "'", "ʼ": "'", "…": "..."}
     | {"–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "\u00ad": None, "\u00a0": " "}
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]?\s+(?=[\"'(¿¡]?[^\W\d_a-zа-яё])")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(¿¡]?[^\W\d_a-zà-öø-ÿœа-яё])")
 _CYRILLIC = re.compile(r"[а-яё]", re.I)
 _LATIN = re.compile(r"[a-zà-öø-ÿœ]", re.I)
 
@@ -78,9 +79,10 @@ def _aligned(src: list[str], tgt: list[str]) -> Iterator[tuple[str, str]]:
 
 def clean(text: str) -> str:
     """Text without markup and mnemonics, in NFC, plain quotes, single spaces."""
-    text = html.unescape(_TAG.sub("", text))
-    text = unicodedata.normalize("NFC", text).translate(_QUOTES)
-    text = _MNEMONIC.sub("", _ACCELERATOR.sub("", text))
+    text = _ENTITY.sub(HOLE, html.unescape(_TAG.sub("", text)))
+    text = re.sub(r"«\s*|\s*»", '"', unicodedata.normalize("NFC", text).translate(_QUOTES))
+    if len(_MNEMONIC.findall(text)) == 1:  # more of them are names: MAX_FILE_SIZE
+        text = _MNEMONIC.sub("", _ACCELERATOR.sub("", text))
     return " ".join(text.split())
 
 
@@ -109,9 +111,9 @@ def is_good(pair: Pair, lang: str) -> bool:
 def _mostly_letters(text: str) -> bool:
     """A text of 1 to MAX_WORDS words, not all capitals, with hardly anything but letters in it."""
     letters = sum(map(str.isalpha, text))
-    solid = len(text) - text.count(" ")
-    long_enough = letters >= 2 and letters >= 0.75 * solid
-    return long_enough and len(text.split()) <= MAX_WORDS and not text.isupper()
+    others = len(re.findall(r"[^\W_]|[^\w\s.,;:?!'\"()-]", text)) - letters
+    speakable = letters >= 2 and letters >= 3 * others
+    return speakable and len(text.split()) <= MAX_WORDS and not text.isupper()
 
 
 def _comparable(src: int, tgt: int) -> bool:
