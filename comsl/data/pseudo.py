@@ -61,23 +61,25 @@ def make_pseudo(
     DataError: nothing is left.
     """
     sources, langs = tables["text.src"], tables["utt2lang"]
-    reasons = {
-        utterance: known_id_or_transcript(utterance, text, known)
-        for utterance, text in sources.items()
-    }
-    wanted = [utterance for utterance, reason in reasons.items() if not reason]
-    texts = [sources[utterance] for utterance in wanted]
-    translations = translate(texts, [langs[utterance] for utterance in wanted])
+    reasons = {key: known_id_or_transcript(key, text, known) for key, text in sources.items()}
+    wanted = without_reason(reasons)
+    texts = [sources[key] for key in wanted]
+    translations = translate(texts, [langs[key] for key in wanted])
     lengths = map(max, measure(texts), measure(translations))
-    for utterance, text, length in zip(wanted, translations, lengths, strict=True):
-        reasons[utterance] = bad_translation(text, length, known)
-    kept = dict(zip(wanted, translations, strict=True))
-    kept = {utterance: text for utterance, text in kept.items() if not reasons[utterance]}
+    for key, text, length in zip(wanted, translations, lengths, strict=True):
+        reasons[key] = bad_translation(text, length, known)
+    kept = without_reason(reasons)
+    tables = tables | {"text.tgt": dict(zip(wanted, translations, strict=True))}
+    tables = {field: {key: table[key] for key in kept} for field, table in tables.items()}
+    return tables, [Dropped(key, langs[key], reason) for key, reason in reasons.items() if reason]
+
+
+def without_reason(reasons: dict[str, str | None]) -> list[str]:
+    """The utterances with no reason against them. DataError: there is none."""
+    kept = [key for key, reason in reasons.items() if not reason]
     if not kept:
         raise DataError(f"no pseudo data: {next(iter(reasons.values()))}, and so on for all")
-    whole = {field: {u: table[u] for u in kept} for field, table in tables.items()}
-    dropped = [Dropped(u, langs[u], reason) for u, reason in reasons.items() if reason]
-    return whole | {"text.tgt": kept}, dropped
+    return kept
 
 
 def known_id_or_transcript(utterance: str, transcript: str, known: Known) -> str | None:
