@@ -2,4 +2,4 @@
 
 
 class DataError(ValueError):
-    """Bad input from outside. Its message is one line: the file, line or utterance, and what to do."""
+    """Bad input from outside. Its message is one line: what is at fault, and what to do."""

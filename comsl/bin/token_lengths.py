@@ -14,8 +14,10 @@ def main() -> None:
     parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
     parser.add_argument("--max_tokens", type=int, default=128, help="Longest text, in tokens")
     parser.add_argument(
-        "folders", type=Path, nargs="+", help="Kaldi-style folders; source_shape and target_shape "
-        "are written into them"
+        "folders",
+        type=Path,
+        nargs="+",
+        help="Kaldi-style folders; source_shape and target_shape are written into them",
     )
     args = parser.parse_args()
 

@@ -6,7 +6,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --langs "es fr it ru" \
   --max_duration 12 \
   --speech_encoder base \
-  --language_model egs2/asterisk/comsl1/mbart \
+  --language_model egs2/debian_l10n/mt1/mbart_small \
   --lm_config conf/train_asterisk_lm.yaml \
   --frozen_config conf/train_asterisk_frozen.yaml \
   --train_config conf/train_asterisk_joint.yaml \
