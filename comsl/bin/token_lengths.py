@@ -12,7 +12,7 @@ def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
-    parser.add_argument("--max_tokens", type=int, default=128, help="Longest text, in tokens")
+    parser.add_argument("--max_tokens", type=int, default=256, help="Longest text, in tokens")
     parser.add_argument(
         "folders",
         type=Path,
