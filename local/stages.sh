@@ -48,6 +48,8 @@ fingerprint() {
     for name in $(options_of "$1"); do
       echo "$name=${!name}"
       if [ -f "${!name}" ]; then sha256sum <"${!name}"; fi
+      # Data preparation reads what lies beside it, such as lists of corrections.
+      if [ "$name" = data_sh ]; then cat "$(dirname "$data_sh")"/* | sha256sum; fi
       if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
     done
     for need in ${needs[$1]//\?/}; do
