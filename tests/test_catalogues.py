@@ -126,9 +126,10 @@ def test_manual_is_aligned_only_if_its_elements_agree(tmp_path):
 
 def test_help_is_aligned_by_paragraph_id(tmp_path):
     texts = {
-        "es": '<p id="par_id2">Dos</p><p id="par_id1">Uno<input> o '
+        "es": '<p id="par_id2">Dos</p><p id="par_id4">Cuatro</p><p id="par_id1">Uno<input> o '
         '<span id="MACx"><span>Mac</span></span><span id="defaultx">PC</span></p>',
-        "en-US": '<p id="par_id1">One or PC</p><p class="menu">Menu</p><p id="par_id3">Three</p>',
+        "en-US": '<p id="par_id1">One or PC</p><p class="menu">Menu</p><p id="par_id4">Four</p>'
+        '<p id="par_id4">Five</p>',
     }
     for name, text in texts.items():
         page = tmp_path / name / "usr/share/libreoffice/help" / name / "text/a.html"

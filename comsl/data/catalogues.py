@@ -3,7 +3,9 @@ LibreOffice's help. Everything here yields raw (foreign, English) texts; `parall
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -111,12 +113,17 @@ def help_pairs(folder: Path, english: Path, lang: str) -> Iterator[tuple[str, st
     for page in sorted(theirs.rglob("*.html")):
         original = ours / page.relative_to(theirs)
         if original.is_file():
-            texts = dict(blocks(original))
-            for key, text in blocks(page):
-                if _HELP_ID.match(key) and key in texts:
-                    yield text, texts[key]
+            src, tgt = _identified(page), _identified(original)
+            yield from ((text, tgt[key]) for key, text in src.items() if key in tgt)
 
 
+def _identified(page: Path) -> dict[str, str]:
+    """{id: text} of a help page's paragraphs; some ids stand at several, and say nothing then."""
+    times = Counter(key for key, _ in blocks(page))
+    return {key: text for key, text in blocks(page) if _HELP_ID.match(key) and times[key] == 1}
+
+
+@cache  # the English pages are read for every language
 def blocks(page: Path) -> list[tuple[str, str]]:
     """(element or LibreOffice's paragraph id, text) of each paragraph, heading, item, ..."""
     reader = _BlockReader()
@@ -167,4 +174,4 @@ class _BlockReader(HTMLParser):
         text = " ".join("".join(self._text).split())
         if text:
             self.blocks.append((self._key, text))
-        self._text = []
+        self._key, self._text = "", []
