@@ -28,7 +28,7 @@ test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 pseudo_set=       # set of transcribed speech to translate into further training data
 min_duration=0.1  # shortest clip in seconds
-max_duration=30   # longest clip in seconds; the speech encoder's window is 30
+max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
 speech_encoder=base  # Whisper model: base, medium, large-v2 ...
@@ -44,7 +44,9 @@ decode_config=conf/decode.yaml  # beam and batch (stages 7 and 8)
 . local/stages.sh
 parse_options "$@"
 [ -n "$data_sh" ] || exec egs2/asterisk/comsl1/run.sh "${arguments[@]}"
+if $text_only && [ "$stop_stage" -gt 3 ]; then stop_stage=3; fi
 check_range "$stage" "$stop_stage"
+[ -n "${langs// /}" ] || die "--langs is empty: name the source languages, such as \"fr it\""
 
 . ./path.sh
 . ./cmd.sh
@@ -62,8 +64,9 @@ if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then
   raw=$data
   skip_stages+=" 2"
-  stop_stage=3
 fi
+read -ra sources <<<"$langs"
+last_set=${test_set}_${sources[-1]} # the one that is decoded last
 
 # job LOG COMMAND...: heavy work goes where cmd.sh says.
 job() {
@@ -71,13 +74,14 @@ job() {
   $cuda_cmd --gpu "$ngpu" "$exp/logs/$1.log" "${@:2}" --ngpu "$ngpu"
 }
 
-# train LOG OPTIONS...: an ESPnet training, on one machine or many.
+# train LOG OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
 train() {
+  local command=(python -m comsl.bin.train --resume true "${@:2}")
   if [ "$num_nodes" -eq 1 ]; then
-    job "$1" python -m comsl.bin.train "${@:2}"
+    job "$1" "${command[@]}"
   else
     python -m espnet2.bin.launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
-      --init_file_prefix "$PWD/$exp/.dist_init_" -- python -m comsl.bin.train "${@:2}"
+      --init_file_prefix "$PWD/$exp/.dist_init_" -- "${command[@]}"
   fi
 }
 
@@ -163,7 +167,7 @@ stage_6() {
 }
 
 # Stage 7: decoding: ST, and ASR and MT by the same model
-needs[7]="2 6" makes[7]=$decoded
+needs[7]="2 6" makes[7]=$decoded/$last_set/text.mt
 stage_7() {
   # shellcheck disable=SC2046 # several options
   job decode python -m comsl.bin.decode --model "$experiment" --raw "$raw" --set "$test_set" --langs "$langs" \
@@ -171,7 +175,9 @@ stage_7() {
 }
 
 # Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
-needs[8]="2 3" makes[8]="$exp/mt-true-transcript $exp/cascade $exp/whisper-zero-shot"
+needs[8]="2 3"
+makes[8]="$exp/mt-true-transcript/$last_set/text.mt $exp/cascade/$last_set/text.st"
+makes[8]+=" $exp/whisper-zero-shot/$last_set/text.st"
 stage_8() {
   # shellcheck disable=SC2207 # several options
   local options=(--raw "$raw" --langs "$langs" $(yaml_options "$decode_config"))
@@ -207,6 +213,7 @@ stage_11() {
 }
 
 run_stages "$stage" "$stop_stage"
-if [ -f "$report/index.html" ]; then
+if [ "$stop_stage" -ge 9 ] && [ -f "$report/index.html" ]; then
+  sed -n '/^## BLEU$/,/^Signature/p' "$report/RESULTS.md"
   echo "report: $report/index.html"
 fi

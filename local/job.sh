@@ -22,7 +22,7 @@ mkdir -p "$(dirname "$log")"
 run_here() {
   local job jobs=() status=0
   for ((job = 1; job <= ${last:-1}; job++)); do
-    "${@//JOB/$job}" 2>&1 | tee "${log//JOB/$job}" &
+    ("${@//JOB/$job}" 2>&1 | tee "${log//JOB/$job}") & # in a subshell, whose status is the command's
     jobs+=($!)
   done
   for job in "${jobs[@]}"; do

@@ -32,6 +32,8 @@ print_help() {
 # or true/false says that the value must be one too.
 parse_options() {
   local name
+  local -A default
+  for name in $(option_names); do default[$name]=${!name}; done
   while [ $# -gt 0 ]; do
     if [ "$1" = --help ] || [ "$1" = -h ]; then
       print_help
@@ -42,8 +44,8 @@ parse_options() {
       die "unknown option $1: --help lists the options"
     fi
     [ $# -gt 1 ] || die "option $1 needs a value"
-    if [[ ${!name} =~ ^[0-9]+$ && ! $2 =~ ^[0-9]+$ ]]; then die "option $1 wants a whole number, not '$2'"; fi
-    if [[ ${!name} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
+    if [[ ${default[$name]} =~ ^[0-9]+$ && ! $2 =~ ^[0-9]+$ ]]; then die "option $1 wants a whole number, not '$2'"; fi
+    if [[ ${default[$name]} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
     printf -v "$name" '%s' "$2"
     shift 2
   done

@@ -14,6 +14,7 @@ check_range() {
   for number in "$@"; do
     [ -n "$(title "$number")" ] || die "there is no stage $number: --help lists the stages"
   done
+  [ "$1" -le "$2" ] || die "nothing to do from --stage $1 to --stop_stage $2"
 }
 
 # Beside the first thing that the stage makes, so that every experiment has its own.
