@@ -57,6 +57,7 @@ encoder=$dumpdir/$recipe/encoder
 exp=$expdir/$recipe
 experiment=$exp/$(basename "${train_config#*train_}" .yaml)
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
+decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
 report=$exp/report
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set=train_with_pseudo; else skip_stages+=" 4"; fi
@@ -78,6 +79,7 @@ job() {
 train() {
   local command=(python -m comsl.bin.train --resume true "${@:2}")
   if [ "$num_nodes" -eq 1 ]; then
+    if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
     job "$1" "${command[@]}"
   else
     python -m espnet2.bin.launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
