@@ -5,12 +5,15 @@ import dataclasses
 import functools
 import logging
 import operator
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
 import torch
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.utils.types import str2bool
 from sacrebleu.metrics import BLEU
 
 from comsl.sequences import Sequences
@@ -35,7 +38,7 @@ class ComSLTrainer(Trainer):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--valid_bleu",
-            type=lambda value: value.lower() in ("true", "1"),
+            type=str2bool,
             default=True,
             help="Decode the validation set greedily after every epoch and log its BLEU",
         )
@@ -86,15 +89,27 @@ def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
 
 
 def keep_checkpoint(folder: Path) -> None:
-    """Set the last epoch's checkpoint aside: ESPnet writes the next over it, not atomically."""
+    """Set the last epoch's checkpoint aside: ESPnet writes the next over it, not atomically.
+
+    It then writes the epoch's model, and last the link latest.pth: its absence means a kill.
+    """
     if (folder / "checkpoint.pth").exists():
         (folder / "checkpoint.pth").replace(folder / "checkpoint.previous.pth")
+    (folder / "latest.pth").unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path) -> None:
-    """Put the checkpoint set aside back where a kill cut the newer one short."""
+    """Go back to the checkpoint set aside, or to the start, where a kill cut the newer one, or the
+    model of its epoch, short."""
     newest, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
     # A zip's directory is written last: a truncated file is none.
-    if previous.exists() and not zipfile.is_zipfile(newest):
+    if zipfile.is_zipfile(newest) and (folder / "latest.pth").exists():
+        return
+    if previous.exists():
         logging.warning(f"{newest} is incomplete: resuming from the epoch before it")
-        previous.replace(newest)
+        # A copy: killed again within the epoch, the next start finds `previous` in its place.
+        temporary = folder / f".checkpoint.{os.getpid()}.tmp"
+        shutil.copyfile(previous, temporary)
+        temporary.replace(newest)
+    else:
+        newest.unlink(missing_ok=True)

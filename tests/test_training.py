@@ -1,6 +1,7 @@
 """ESPnet's trainer on ComSL: resuming, component learning rates, schedule, use of the result."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import kaldiio
@@ -14,6 +15,7 @@ from comsl.errors import DataError
 from comsl.inference import SpeechTranslator, load_model, pack_model, split_at_quietest
 from comsl.scheduler import PolynomialDecayLR
 from comsl.task import ComSLTask
+from comsl.trainer import keep_checkpoint, restore_checkpoint
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 
@@ -77,17 +79,40 @@ def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
     return torch.load(folder / f"{epoch}epoch.pth", weights_only=True)
 
 
-def test_resume_after_a_kill_equals_an_uninterrupted_run(data, tiny_lm, tmp_path):
-    """Killed while the second epoch's checkpoint is written, the run goes on from the first."""
-    train(data, tiny_lm, tmp_path / "whole", "--max_epoch", "3")
-    train(data, tiny_lm, tmp_path / "killed", "--max_epoch", "2")
-    checkpoint = tmp_path / "killed" / "checkpoint.pth"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
-    train(data, tiny_lm, tmp_path / "killed", "--max_epoch", "3", "--resume", "true")
-    whole, killed = weights(tmp_path / "whole", 3), weights(tmp_path / "killed", 3)
-    assert whole.keys() == killed.keys()
-    for name in whole:
-        assert torch.equal(whole[name], killed[name]), name
+@pytest.fixture(scope="module")
+def uninterrupted(data, tiny_lm, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The third epoch's model of a run that nothing stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(data, tiny_lm, folder, "--max_epoch", "3")
+    return weights(folder, 3)
+
+
+@pytest.mark.parametrize(("epoch", "file"), [(1, "checkpoint"), (2, "checkpoint"), (2, "2epoch")])
+def test_resume_after_a_kill_equals_an_uninterrupted_run(
+    data, tiny_lm, tmp_path, uninterrupted, epoch, file
+):
+    """Killed while an epoch's checkpoint or model is written, the run does that epoch again."""
+    train(data, tiny_lm, tmp_path, "--max_epoch", str(epoch))
+    (tmp_path / "latest.pth").unlink()  # written after both
+    whole = (tmp_path / f"{file}.pth").read_bytes()
+    (tmp_path / f"{file}.pth").write_bytes(whole[:10_000])
+    train(data, tiny_lm, tmp_path, "--max_epoch", "3", "--resume", "true")
+    resumed = weights(tmp_path, 3)
+    assert resumed.keys() == uninterrupted.keys()
+    for name in resumed:
+        assert torch.equal(resumed[name], uninterrupted[name]), name
+
+
+def test_a_checkpoint_set_aside_outlives_two_kills(tmp_path):
+    """Restored, then killed within the next epoch: it is still there."""
+    with zipfile.ZipFile(tmp_path / "checkpoint.previous.pth", "w"):
+        pass
+    (tmp_path / "checkpoint.pth").write_bytes(b"half")
+    for _ in range(2):
+        restore_checkpoint(tmp_path)
+        assert zipfile.is_zipfile(tmp_path / "checkpoint.pth")
+    keep_checkpoint(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.previous.pth"]
 
 
 def test_component_learning_rates(data, tiny_lm, tmp_path):
