@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     config = checkpoint.parent / "config.yaml"
     for file in (checkpoint, config):
         if not file.is_file():
-            raise DataError(f"{file}: no such file; train the model first (stage 6)")
+            raise DataError(f"{file}: no such file; train the model first (stages 3 and 6)")
     args = argparse.Namespace(**yaml.safe_load(config.read_text()))
     args.language_model = str(language_model or args.language_model)
     args.language_model_conf = args.language_model_conf | {"from_scratch": True}
@@ -45,7 +46,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
         missing, unexpected = model.load_state_dict(weights, strict=False)
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(f"{checkpoint}: not this configuration's weights: {error}") from error
     # Only the encoder may be absent: a frozen phase on cached states does not store it.
     missing = [name for name in missing if not name.startswith("speech_encoder.")]
@@ -58,7 +59,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
 class SpeechTranslator:
     """Translates and transcribes speech, and translates text, with one trained model.
 
-    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/comsl.zip")
+    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed.zip")
     >>> translator.translate("prompt.flac", src_lang="fr")
     """
 
@@ -209,7 +210,7 @@ def _choose_checkpoint(folder: Path) -> Path:
     for pattern in ("*.ave.pth", "*.best.pth"):
         if found := sorted(folder.glob(pattern)):
             return found[0]
-    raise DataError(f"{folder}: no trained model (*.ave.pth, *.best.pth); run stage 6")
+    raise DataError(f"{folder}: no trained model (*.ave.pth, *.best.pth); run stage 3 or 6")
 
 
 def _download(hub_id: str) -> Path:
@@ -233,6 +234,10 @@ def pack_model(path: Path, out: Path) -> None:
     checkpoint = _choose_checkpoint(path) if path.is_dir() else path
     model = load_model(checkpoint)
     config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
+    if encoder := model.speech_encoder:
+        # Its weights are in the zip: whoever loads that needs none of Whisper's.
+        settings = {"silence": encoder.silence, "dims": encoder.dims()}
+        config |= {"speech_encoder": "whisper", "speech_encoder_conf": settings}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as name:
         folder = Path(name)

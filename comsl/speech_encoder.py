@@ -68,6 +68,16 @@ class WhisperEncoder(AbsEncoder):
     def output_size(self) -> int:
         return self.encoder.ln_post.normalized_shape[0]
 
+    def dims(self) -> dict[str, int]:
+        """The shape of the encoder, as `dims` takes it."""
+        return {
+            "n_mels": self.encoder.conv1.in_channels,
+            "n_ctx": self.encoder.positional_embedding.shape[0],
+            "n_state": self.output_size(),
+            "n_head": self.encoder.blocks[0].attn.n_head,
+            "n_layer": len(self.encoder.blocks),
+        }
+
     def max_samples(self) -> int:
         """The longest utterance that it takes, in samples."""
         return self.encoder.positional_embedding.shape[0] * 2 * HOP_LENGTH

@@ -83,9 +83,24 @@ def test_a_second_run_does_nothing(work):
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.pth")} == before
 
 
-def test_the_packed_model_translates_a_prompt(work):
+def test_training_goes_on_where_it_broke_off(work):
+    """Stage 6 killed before its last file: what is trained is not trained again."""
+    joint = work / "exp/asterisk/joint"
+    (joint / "valid.ce_st.ave.pth").unlink()
+    before = {path: path.stat().st_mtime_ns for path in joint.rglob("?epoch.pth")}
+    assert len(before) == 2
+    options = json.loads((work / "options.json").read_text())
+    result = run_recipe(work, *options, "--stage", "6", "--stop_stage", "6")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert (joint / "valid.ce_st.ave.pth").is_file()
+    assert {path: path.stat().st_mtime_ns for path in joint.rglob("?epoch.pth")} == before
+
+
+def test_the_packed_model_translates_a_prompt(work, monkeypatch):
+    """By itself: Whisper's own weights are not fetched for it."""
     from comsl.inference import SpeechTranslator
 
+    monkeypatch.setattr("comsl.speech_encoder.load_whisper", None)
     translator = SpeechTranslator.from_pretrained(work / "exp/asterisk/joint/packed.zip")
     wav_scp = (work / "dump/asterisk/raw/test_fr/wav.scp").read_text().splitlines()
     clip = Path(wav_scp[0].split(" ", 1)[1])
