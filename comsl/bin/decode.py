@@ -1,19 +1,22 @@
 """Decode sets with a trained model: ST, ASR and MT, one file a set and task."""
 
+import argparse
 import logging
 import time
 from pathlib import Path
 
-from espnet2.utils.config_argparse import ArgumentParser
-
 from comsl.cli import run
 from comsl.data.kaldi import read_table, write_table
 from comsl.data.waves import read_wave
+from comsl.errors import DataError
+from comsl.languages import language
+
+TASKS = ("st", "asr", "mt")
 
 
 def main() -> None:
     """Command-line entry."""
-    parser = ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
     parser.add_argument("--set", default="test", help="Set to decode")
@@ -30,7 +33,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     parser.add_argument("--ngpu", type=int, default=0, help="0 decodes on the CPU")
     args = parser.parse_args()
-    sets = {f"{args.set}_{lang}": lang for lang in args.langs.split()}
+    sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
+    if not set(args.tasks.split()) <= set(TASKS):
+        raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
 
     from comsl.inference import SpeechTranslator
 
