@@ -169,6 +169,7 @@ def test_too_many_dropped_is_an_error_and_writes_nothing(data: Path) -> None:
         (["--min_duration", "2"], "7 of 7 utterances can't be used"),
         (["--min_duration", "2", "--max_dropped", "1"], "no utterance of dev_fr is left"),
         (["--speed_factors", "fast"], "--speed_factors 'fast'"),
+        (["--nj", "0"], "--nj 0: at least one process"),
     ],
 )
 def test_wrong_options_end_in_one_line(data: Path, options: list[str], complaint: str) -> None:
@@ -204,3 +205,21 @@ def test_validate_data_checks_every_set(data: Path) -> None:
     result = run_tool("validate_data", data / "nowhere", check=False)
     assert "error: " in result.stderr
     assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "content", "complaint"),
+    [
+        ("text.src", b"", "text.src: empty file"),
+        ("text.src", b"fr_a-dev \xe9t\xe9\n", "text.src:1: not UTF-8"),
+        ("text.tgt", b"fr_a-other hello\n", "'fr_a-dev' is in wav.scp but not in text.tgt"),
+        ("utt2lang", b"fr_a-dev xx\n", "utt2lang: fr_a-dev: unknown language code 'xx'"),
+        ("wav.scp", b"fr_a-dev gone.flac\n", "wav.scp: fr_a-dev: no audio file 'gone.flac'"),
+    ],
+)
+def test_validate_data_names_the_fault(data, field: str, content: bytes, complaint: str) -> None:
+    (data / "dev_fr" / field).write_bytes(content)
+    result = run_tool("validate_data", data, check=False)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert complaint in result.stderr

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from comsl.cli import run
+from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,13 +27,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def speeds(text: str) -> list[float]:
-    """Factors other than 1, which every set has."""
+    """Factors other than 1, which every set has. DataError: not a number from 0.5 to 2."""
     try:
         factors = [float(word) for word in text.split()]
     except ValueError:
         factors = [0.0]
     if any(not 0.5 <= factor <= 2 for factor in factors):
-        raise SystemExit(f"error: --speed_factors '{text}': numbers from 0.5 to 2, please")
+        raise DataError(f"--speed_factors '{text}': numbers from 0.5 to 2, please")
     return [factor for factor in factors if factor != 1]
 
 
@@ -40,6 +41,8 @@ def main() -> None:
     """Prepare the speech of all sets."""
     args = parser().parse_args()
     factors = speeds(args.speed_factors)
+    if args.nj < 1:
+        raise DataError(f"--nj {args.nj}: at least one process, please")
     from comsl.data import speech
 
     limits = speech.Limits(args.min_duration, args.max_duration, args.max_dropped)
