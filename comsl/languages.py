@@ -33,9 +33,6 @@ LANGUAGES: dict[str, Language] = {
     for code, mbart in (pair.split(":") for pair in pairs.split())
 }
 
-# mBART-50 has no token for these two: they are added, embedded randomly (method.md, section 2).
-ADDED_TOKENS = ("cy_GB", "ca_ES")
-
 
 def language(code: str) -> Language:
     """The table's row of a Common Voice code; DataError for a code that is not in it."""

@@ -19,10 +19,6 @@ class Sequences:
         positions = torch.arange(self.values.size(1), device=self.values.device)
         return positions < self.lengths.to(positions.device)[:, None]
 
-    def drop_first(self) -> "Sequences":
-        """The same without the first position of every row."""
-        return Sequences(self.values[:, 1:], self.lengths - 1)
-
 
 def stack(parts: list[Sequences]) -> Sequences:
     """One batch of all rows of `parts`, padded with zeros to the longest."""

@@ -6,6 +6,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 from urllib.request import urlopen
@@ -85,7 +86,7 @@ def _download(url: str, target: Path, opener: Callable[[str], BinaryIO]) -> None
             published = response.read().split()[0].decode("ascii")
         with opener(url) as response, target.open("wb") as file:
             shutil.copyfileobj(response, file)
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+    except (OSError, HTTPException, IndexError, UnicodeDecodeError) as error:
         raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha1").hexdigest()

@@ -10,7 +10,7 @@ from comsl.data.dropped import Dropped
 from comsl.data.kaldi import Tables, check_text, read_table
 from comsl.errors import DataError
 
-MAX_TOKENS = 128  # longest text that training takes
+MAX_TOKENS = 128  # decoding stops there: a translation that long is cut short
 
 # (texts, their languages) -> translations; texts -> their lengths in tokens
 Translate = Callable[[list[str], list[str]], list[str]]
