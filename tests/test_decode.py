@@ -1,7 +1,32 @@
 """Bad input of the decoding command; what it decodes is tested by the recipe in miniature."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import soundfile
 from conftest import run_tool
+
+from comsl.data.kaldi import write_table
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A French test set of one clip."""
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(16000), 16000)
+    write_table(tmp_path / "test_fr/wav.scp", {"fr_a-1": str(tmp_path / "a.wav")})
+    return tmp_path
+
+
+def refuse(raw: Path, *options: str) -> str:
+    """The last line of the command's complaint; there must be no output."""
+    folders = ["--model", raw / "nowhere/model.pth", "--raw", raw, "--out", raw / "out"]
+    result = run_tool("decode", *folders, *options, check=False)
+    assert result.returncode == 1
+    assert not (raw / "out").exists()
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
 
 
 @pytest.mark.parametrize(
@@ -9,14 +34,29 @@ from conftest import run_tool
     [
         (["--langs", "fr xx"], "unknown language code 'xx'"),
         (["--langs", "fr", "--tasks", "st tts"], "--tasks 'st tts': known are st asr mt"),
-        (["--langs", "fr"], "nowhere/model.pth: no such file; train the model first"),
+        (["--langs", "fr it"], "test_it/wav.scp: no such file; run the stage that makes it first"),
+        (["--langs", "fr"], "test_fr/text.src: no such file"),
+        (["--langs", "fr", "--tasks", "st"], "nowhere/model.pth: no such file; train the model"),
     ],
 )
-def test_decode_refuses(tmp_path, options, complaint):
-    folders = ["--model", tmp_path / "nowhere/model.pth", "--raw", tmp_path, "--out", tmp_path]
-    result = run_tool("decode", *folders, *options, check=False)
-    assert result.returncode == 1
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert complaint in last
-    assert not list(tmp_path.iterdir())
+def test_wrong_options(raw, options, complaint):
+    assert complaint in refuse(raw, *options)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "complaint"),
+    [
+        (31 * 16000, 16000, "31.00 s exceed Whisper's 30; split it"),
+        (8000, 8000, "has 8000 Hz; 16000 wanted"),
+        (0, 16000, "is empty"),
+        (None, 16000, "can't be read"),
+    ],
+)
+def test_unusable_audio_is_named(raw, samples, rate, complaint):
+    if samples is None:
+        (raw / "a.wav").write_bytes((raw / "a.wav").read_bytes()[:20])
+    else:
+        soundfile.write(raw / "a.wav", np.zeros(samples), rate)
+    line = refuse(raw, "--langs", "fr", "--tasks", "st")
+    assert line.startswith("error: utterance 'fr_a-1': ")
+    assert complaint in line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from comsl.cli import run
 from comsl.data.kaldi import read_table, write_table
-from comsl.data.waves import read_wave
+from comsl.data.waves import count_samples, read_wave
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -36,25 +36,33 @@ def main() -> None:
     sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
     if not set(args.tasks.split()) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
+    inputs = read_inputs(args, list(sets))
 
     from comsl.inference import SpeechTranslator
 
     translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
-    if args.transcripts:
-        tables = {
-            name: read_table(args.transcripts / name / "text.asr", empty_ok=True) for name in sets
-        }
-        decode(translator, "mt", tables, sets, args, "st")
-        return
-    for task in args.tasks.split():
-        file = "text.src" if task == "mt" else "wav.scp"
-        tables = {name: read_table(args.raw / name / file) for name in sets}
-        if task != "mt":
-            tables = {
-                name: {utterance: read_wave(utterance, path) for utterance, path in table.items()}
-                for name, table in tables.items()
-            }
-        decode(translator, task, tables, sets, args, task)
+    for suffix, (task, tables) in inputs.items():
+        decode(translator, task, tables, sets, args, suffix)
+
+
+def read_inputs(args: argparse.Namespace, sets: list[str]) -> dict[str, tuple[str, dict]]:
+    """What the output's name ends in -> the task, and its inputs by set and utterance."""
+    if folder := args.transcripts:
+        texts = {name: read_table(folder / name / "text.asr", empty_ok=True) for name in sets}
+        return {"st": ("mt", texts)}
+    tasks, speech, texts = args.tasks.split(), {}, {}
+    if {"st", "asr"} & set(tasks):
+        speech = {name: read_waves(args.raw / name / "wav.scp") for name in sets}
+    if "mt" in tasks:
+        texts = {name: read_table(args.raw / name / "text.src") for name in sets}
+    return {task: (task, texts if task == "mt" else speech) for task in tasks}
+
+
+def read_waves(path: Path) -> dict:
+    """Utterance -> waveform. DataError names the utterance that can't be decoded."""
+    wav_scp = read_table(path)
+    count_samples(wav_scp)  # tells of what is too long before anything is read
+    return {utterance: read_wave(utterance, audio) for utterance, audio in wav_scp.items()}
 
 
 def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suffix: str) -> None:
