@@ -32,6 +32,7 @@ max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
 speech_encoder=base  # Whisper model: base, medium, large-v2 ...
+silence=0.5       # seconds of silence that the speech encoder hears after a clip's end
 language_model=   # mBART to start from: folder or hub id
 lm_size=          # or its size as JSON, to make one from nothing
 lm_config=        # training of the language model (stage 3)
@@ -148,24 +149,23 @@ stage_4() {
 needs[5]="2 ${pseudo_set:+4}" makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp"
 stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
-    --speech_encoder "$speech_encoder"
+    --speech_encoder "$speech_encoder" --silence "$silence"
 }
 
 # Stage 6: composite training: speech encoder frozen, then everything
 needs[6]="2 3 5" makes[6]=$experiment/valid.ce_st.ave.pth
 stage_6() {
-  local options=()
+  local options=() whisper=(--speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
   resume_or_set_aside "$experiment"
   data_options train "$train_set" "$encoder/$train_set/feats.scp" kaldi_ark
   data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
   train frozen --config "$frozen_config" --language_model "$exp/lm" --teacher "$exp/lm" \
-    --output_dir "$experiment/frozen" "${options[@]}"
+    --output_dir "$experiment/frozen" "${whisper[@]}" "${options[@]}"
   options=()
   data_options train "$train_set" "$raw/$train_set/wav.scp" sound
   data_options valid dev "$raw/dev/wav.scp" sound
   train joint --config "$train_config" --language_model "$exp/lm" --teacher "$exp/lm" \
-    --speech_encoder_conf "model=$speech_encoder" --init_param "$experiment/frozen/valid.ce_st.ave.pth" \
-    --output_dir "$experiment" "${options[@]}"
+    --init_param "$experiment/frozen/valid.ce_st.ave.pth" --output_dir "$experiment" "${whisper[@]}" "${options[@]}"
 }
 
 # Stage 7: decoding: ST, and ASR and MT by the same model

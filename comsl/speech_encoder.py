@@ -160,7 +160,13 @@ class CachedStates(AbsEncoder):
         return self.input_size
 
     def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
-        """States (B, T, d) and lengths (B,) in frames, as they are, and None."""
+        """States (B, T, d) and lengths (B,) in frames, as they are, and None. DataError: they are
+        of another width."""
+        if states.shape[-1] != self.input_size:
+            raise DataError(
+                f"cached states are {states.shape[-1]} wide, speech_encoder_conf's input_size is "
+                f"{self.input_size}: set it to the width of the model that stage 5 ran"
+            )
         return states[:, : lengths.max()], lengths, None
 
 

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
     parser.add_argument("--packages", type=Path, required=True, help="file of package names")
     parser.add_argument("--exclude", type=Path, help="file of sentences to leave out, one a line")
-    parser.add_argument("--dev_size", type=int, default=300, help="pairs of dev, each language")
+    parser.add_argument("--dev_size", type=int, default=100, help="pairs of dev, each language")
     return parser
 
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from comsl.data import catalogues, debian, kaldi
-from comsl.data.parallel_text import Pair, dev_sentences, normalise, pairs_of, unique
+from comsl.data.parallel_text import (
+    MIN_WORDS,
+    Pair,
+    dev_sentences,
+    normalise,
+    pairs_of,
+    unique,
+)
 from comsl.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -86,7 +93,11 @@ def _split(corpora: dict[str, list[Pair]], dev_size: int, out: Path) -> None:
         keys = {pair: f"{lang}-{number:06}" for number, pair in enumerate(pairs)}
         first = {normalise(pair.tgt): pair for pair in reversed(pairs)}
         dev = [first[sentence] for sentence in chosen[lang]]
-        train = [pair for pair in pairs if normalise(pair.tgt) not in held_out]
+        train = [
+            pair
+            for pair in pairs
+            if len(pair.tgt.split()) >= MIN_WORDS and normalise(pair.tgt) not in held_out
+        ]
         for name, part in (("train", train), ("dev", dev)):
             tables = {
                 "utt2lang": {keys[pair]: lang for pair in part},

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 HOLE = "\ufffc"  # stands for something that can't be said; its sentence is dropped
-MAX_WORDS = 60
+MIN_WORDS = 3  # of English, in train: what is shorter are labels
+MAX_WORDS = 40
 DEV_WORDS = 4
 
 
