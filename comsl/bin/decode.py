@@ -5,7 +5,7 @@ import logging
 import time
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.data.kaldi import read_table, write_table
 from comsl.data.waves import count_samples, read_wave
 from comsl.errors import DataError
@@ -14,6 +14,7 @@ from comsl.languages import language
 TASKS = ("st", "asr", "mt")
 
 
+@command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,4 +94,4 @@ def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suff
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -5,7 +5,7 @@ import logging
 from itertools import product
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.errors import DataError
 
 TASKS = ("st", "asr")
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Decode every set in every language, all tasks from the same encoded windows."""
     args = parse_args()
@@ -84,4 +85,4 @@ def _decode(args, model, wav_scp: dict[str, str], lang: str, tasks: list[str], n
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -4,9 +4,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
+@command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -30,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@command
 def main() -> None:
     """Encode the sets, one after the other."""
     args = parse_args()
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main() -> None:
     """Write the texts as they are in the scripts, cleaned, and corrected and cleaned."""
     args = parser().parse_args()
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
+@command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.errors import DataError
 
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main() -> None:
     """Prepare the corpus."""
     args = parser().parse_args()
@@ -39,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main() -> None:
     """Prepare all languages."""
     args = parser().parse_args()
@@ -29,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.errors import DataError
 
 
@@ -37,6 +37,7 @@ def speeds(text: str) -> list[float]:
     return [factor for factor in factors if factor != 1]
 
 
+@command
 def main() -> None:
     """Prepare the speech of all sets."""
     args = parser().parse_args()
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -5,7 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.errors import DataError
 
 
@@ -47,6 +47,7 @@ def parse_systems(pairs: list[str]) -> dict[str, Path]:
     return systems
 
 
+@command
 def main() -> None:
     args = parse_args()
     from comsl import curves, pictures, report, scoring
@@ -85,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

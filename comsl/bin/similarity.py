@@ -8,7 +8,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main() -> None:
     """Compare, draw, and bring the report up to date."""
     args = parser().parse_args()
@@ -77,4 +78,4 @@ def write(out: Path, similarities: dict) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

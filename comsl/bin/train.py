@@ -1,8 +1,9 @@
 """Train a ComSL model, or its language model alone: ESPnet's options and YAML."""
 
-from comsl.cli import run
+from comsl.cli import command
 
 
+@command
 def main() -> None:
     """Command-line entry."""
     from comsl.task import ComSLTask
@@ -11,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

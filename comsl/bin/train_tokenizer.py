@@ -7,10 +7,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.data.kaldi import read_table
 
 
+@command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main() -> None:
     """Translate the sets, together, into one set."""
     args = parser().parse_args()
@@ -63,4 +64,4 @@ def translate(translator, texts: list[str], langs: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import run
+from comsl.cli import command
 from comsl.data import kaldi
 from comsl.errors import DataError
 
@@ -25,6 +25,7 @@ def find_sets(folder: Path) -> list[Path]:
     return sets
 
 
+@command
 def main() -> None:
     """Check every set; a set without any audio table is text only."""
     for folder in parser().parse_args().folder:
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()
