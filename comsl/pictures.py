@@ -55,7 +55,9 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
 
 
 def _objectives(runs: Sequence[Run], side: str) -> dict[str, list[Curve | None]]:
-    names = {tag: None for run in runs for tag in getattr(run, side) if tag.startswith("loss_")}
+    tags = {tag: None for run in runs for tag in getattr(run, side)}
+    # ESPnet's own `loss_scale` is no objective.
+    names = [tag for tag in tags if tag.startswith("loss_") and tag != "loss_scale"]
     return _tags(runs, side, list(names))
 
 
