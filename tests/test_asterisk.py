@@ -14,6 +14,7 @@ from conftest import ROOT, run_tool
 
 from comsl.data import asterisk, asterisk_release, asterisk_text, debian, kaldi
 from comsl.data.asterisk_release import Release
+from comsl.data.parallel_text import normalise
 from comsl.errors import DataError
 
 RECIPE = ROOT / "egs2/asterisk/comsl1/local"
@@ -128,7 +129,7 @@ def test_no_sentence_is_in_two_sets(corpus: Path) -> None:
     for name in ("train", "dev", "test"):
         for field in ("text.src", "text.tgt"):
             for text in table(corpus, field, name).values():
-                assert seen.setdefault((field, asterisk_text.normalise(text)), name) == name
+                assert seen.setdefault((field, normalise(text)), name) == name
     sizes = {name: len(table(corpus, "text.tgt", name)) for name in ("train", "dev", "test")}
     assert sizes["dev"] >= 4
     assert sizes["test"] >= 4

@@ -14,13 +14,13 @@ from comsl.data.asterisk_text import (
     PHRASE_WORDS,
     clean,
     is_sound,
-    normalise,
     read_corrections,
     read_script,
     read_tsv,
 )
 from comsl.data.audio import is_silent, read_audio, write_flac
 from comsl.data.dropped import Dropped, write_dropped
+from comsl.data.parallel_text import normalise
 from comsl.errors import DataError
 
 SETS = ("test", "dev", "train", "untranslated")  # what a set may not repeat stands before it

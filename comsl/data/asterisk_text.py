@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from comsl.data.parallel_text import unquote
 from comsl.errors import DataError
 
 PHRASE_WORDS = 3  # from here on a prompt is a phrase; below, a word of a menu or a number
@@ -83,22 +84,10 @@ def clean(text: str) -> str:
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
     # Notes to the speaker, and in brackets words that complete a fragment: none is spoken.
     text = re.sub(r"(\([^)]*\)|<[^>]*>|\[[^]]*\])[\s.]*", " ", text)
-    text = _unquote(" ".join(text.split()))
+    text = unquote(" ".join(text.split()))
     text = re.sub(r"^[\s.,]+|[\s,]*(\.[\s.]*\.|:+)$", "", text)
     text = re.sub(r"\s+(?=[,.;:!?])", "", text)
     text = _MISSING_SPACE.sub(" ", text)
     if len(text.split()) >= PHRASE_WORDS:
         text = text[0].upper() + text[1:]
     return text
-
-
-def _unquote(text: str) -> str:
-    """Without quotation marks that have no partner or only wrap the whole."""
-    if text.count('"') % 2 or re.fullmatch(r'"[^"]*"', text):
-        text = text.replace('"', "")
-    return text.strip()
-
-
-def normalise(text: str) -> str:
-    """Words alone, case folded: what must not be in two sets."""
-    return " ".join(re.findall(r"\w+", text.casefold()))

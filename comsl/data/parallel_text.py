@@ -90,7 +90,11 @@ def clean(text: str) -> str:
 def _trim(text: str) -> str:
     """Without list marks, a colon at the end, quotes around the whole or without a partner."""
     text = re.sub(r"^[-*•\s]+(?=\w)|\s*[:;,]$|\s+(?=[.,;:?!])", "", text.strip())
-    text = re.sub(r"\.{3,}$", "...", text)
+    return unquote(re.sub(r"\.{3,}$", "...", text))
+
+
+def unquote(text: str) -> str:
+    """Without quotation marks that have no partner or only wrap the whole."""
     if text.count('"') % 2 or re.fullmatch(r'"[^"]*"', text):
         text = text.replace('"', "")
     return text.strip()
