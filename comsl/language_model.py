@@ -1,5 +1,6 @@
 """The language blocks: mBART-50's encoder, decoder, shared embedding and LM head."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,6 +10,19 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
 from comsl.sequences import Sequences
+
+
+@dataclass(frozen=True)
+class Head:
+    """The LM head: weight (V, d), and bias (V,), a constant."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def log_softmax(self, states: torch.Tensor) -> torch.Tensor:
+        """Decoder states (n, d) -> log-probabilities (n, V), in single precision."""
+        weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
+        return nn.functional.linear(states, weight, bias).log_softmax(-1, dtype=torch.float32)
 
 
 class LanguageModel(nn.Module):
@@ -25,6 +39,8 @@ class LanguageModel(nn.Module):
             config = AutoConfig.from_pretrained(str(path), **overrides)
             if from_scratch:
                 self.mbart = MBartForConditionalGeneration(config)
+                for side in (self.mbart.model.encoder, self.mbart.model.decoder):
+                    _start_with_sinusoids(side.embed_positions, rms=config.init_std)
             else:
                 self.mbart = MBartForConditionalGeneration.from_pretrained(
                     str(path), config=config, dtype=torch.float32
@@ -65,9 +81,10 @@ class LanguageModel(nn.Module):
         )
         return output.last_hidden_state
 
-    def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Decoder states (..., d) -> logits (..., V)."""
-        return self.mbart.lm_head(states) + self.mbart.final_logits_bias[0]
+    @property
+    def head(self) -> Head:
+        """Its weight is the embeddings'."""
+        return Head(self.mbart.lm_head.weight, self.mbart.final_logits_bias[0])
 
     @torch.inference_mode()
     def generate(
@@ -87,3 +104,13 @@ class LanguageModel(nn.Module):
             do_sample=False,
         )
         return output.tolist()
+
+
+@torch.no_grad()
+def _start_with_sinusoids(positions: nn.Embedding, rms: float) -> None:
+    """Neighbouring positions alike from the start (Vaswani et al. 2017, section 3.5), so that a
+    small model finds out early which words belong together; all are trained on from there."""
+    number, width = positions.weight.shape
+    rates = 10000.0 ** -(torch.arange(0, width, 2) / width)
+    angles = torch.arange(number)[:, None] * rates
+    positions.weight.copy_(rms * 2**0.5 * torch.cat([angles.sin(), angles.cos()], dim=1))

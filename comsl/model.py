@@ -8,11 +8,13 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from comsl.adapter import Adapter
 from comsl.errors import DataError
-from comsl.language_model import LanguageModel
+from comsl.language_model import Head, LanguageModel
 from comsl.objectives.cml import choose_masked, representation_distance
-from comsl.objectives.likelihood import cross_entropy, distillation
+from comsl.objectives.likelihood import Group, likelihood
 from comsl.sequences import Sequences, concatenate, split, stack
 from comsl.tokenizer import Tokenizer
+
+SAME_TOKENS = (("mt", "st", "stm_y"), ("asr", "stm_x"), ("mtp",))  # branches that score the same
 
 
 @dataclass(frozen=True)
@@ -116,32 +118,48 @@ class ComSLModel(AbsESPnetModel):
         x = Sequences(source.clamp(min=0), source_lengths)
         y = Sequences(target.clamp(min=0), target_lengths)
         branches, erm = self.build_branches(x, y, speech, speech_lengths, utt_id)
-        p = self.decode(branches)
+        taught = self.weights["mt"] and self.alpha_mt
+        groups = self.decode(branches, self.teach(x, y) if taught else None)
+        # The loss is linear in its terms: their slopes are known before they are.
+        nothing = {f"{term}_{name}": torch.zeros(()) for name in branches for term in ("ce", "kd")}
+        nothing["erm"] = torch.zeros(())
+        slopes = torch.func.grad(lambda terms: self.total(self.objectives(terms)))(nothing)
         smoothing = self.label_smoothing if self.training else 0.0
-        ce = {name: cross_entropy(p[name], b.labels, smoothing) for name, b in branches.items()}
-
-        losses = {}
-        if self.weights["mt"]:
-            losses["mt"] = (1 - self.alpha_mt) * ce["mt"]
-            if self.alpha_mt:
-                losses["mt"] += self.alpha_mt * distillation(self.teach(x, y), p["mt"])
-        if self.weights["st"]:
-            losses["st"] = self.match_decoder("st", ce, p)
-        if self.weights["asr"]:
-            losses["asr"] = ce["asr"]
-        if self.weights["cml"]:
-            stm = ce["stm_x"] + self.match_decoder("stm_y", ce, p)
-            losses["cml"] = (stm + ce["mtp"]) / 3 + self.w_erm * erm
+        loss, terms = likelihood(groups, self.language_model.head, slopes, smoothing)
+        if erm is not None:
+            loss = loss + slopes["erm"].to(loss) * erm
+            terms["erm"] = erm.detach()
 
         # Sums over tokens and frames, then the mean over the utterances of the batch.
-        loss = sum(self.weights[name] * value for name, value in losses.items()) / len(source)
-        stats = {f"loss_{name}": value / len(source) for name, value in losses.items()}
-        stats |= {f"ce_{name}": value / len(source) for name, value in ce.items()}
-        stats |= {f"ce_{name}_token": ce[name] / len(b.labels) for name, b in branches.items()}
-        if erm is not None:
-            stats["erm"] = erm / len(source)
-        stats["loss"] = loss
-        return loss, {k: v.detach() for k, v in stats.items()}, loss.new_tensor(len(source))
+        loss = loss / len(source)
+        stats = {f"loss_{name}": value for name, value in self.objectives(nothing | terms).items()}
+        stats = {name: value / len(source) for name, value in (stats | terms).items()}
+        for name, branch in branches.items():
+            stats[f"ce_{name}_token"] = terms[f"ce_{name}"] / branch.scored.sum()
+        return loss, stats | {"loss": loss.detach()}, loss.new_tensor(len(source))
+
+    def objectives(self, terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The objectives that are on, from their terms: `ce_<branch>`, `kd_<branch>`, `erm`."""
+        losses = {}
+        if self.weights["mt"]:
+            losses["mt"] = self.mix(self.alpha_mt, "mt", terms)
+        if self.weights["st"]:
+            losses["st"] = self.mix(self.alpha_st, "st", terms)
+        if self.weights["asr"]:
+            losses["asr"] = terms["ce_asr"]
+        if self.weights["cml"]:
+            stm = terms["ce_stm_x"] + self.mix(self.alpha_st, "stm_y", terms)
+            losses["cml"] = (stm + terms["ce_mtp"]) / 3 + self.w_erm * terms["erm"]
+        return losses
+
+    def mix(self, alpha: float, branch: str, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+        """`(1 - a) CE + a KD` of a branch: MT with its regularisation, ST and STM with decoder
+        distribution matching."""
+        return (1 - alpha) * terms[f"ce_{branch}"] + alpha * terms[f"kd_{branch}"]
+
+    def total(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The weighted sum of the objectives."""
+        return sum(self.weights[name] * loss for name, loss in losses.items())
 
     def build_branches(
         self,
@@ -211,31 +229,32 @@ class ComSLModel(AbsESPnetModel):
         h_mix, h_layer = split(states.values, *lengths), split(layer_states, *lengths)
         return h_mix[order[0]], h_mix[order[1]], h_layer[order[1]]
 
-    def decode(self, branches: dict[str, Branch]) -> dict[str, torch.Tensor]:
-        """Logits (n, V) of every branch's n scored tokens, by one call of the decoder."""
+    def decode(
+        self, branches: dict[str, Branch], teacher: tuple[torch.Tensor, Head] | None
+    ) -> list[Group]:
+        """Decoder states of the scored tokens of every branch, by one call of the decoder."""
         tokens = stack([branch.tokens for branch in branches.values()])
         memory = stack([branch.memory for branch in branches.values()])
         states = self.language_model.decode(tokens, memory).chunk(len(branches))
-        return {
-            name: self.language_model.logits(state[:, : branch.scored.size(1)][branch.scored])
+        scored = {
+            name: state[:, : branch.scored.size(1)][branch.scored]
             for state, (name, branch) in zip(states, branches.items(), strict=True)
         }
+        groups = []
+        for names in SAME_TOKENS:
+            members = {name: scored[name] for name in names if name in scored}
+            if members:
+                labels = branches[next(iter(members))].labels
+                groups.append(Group(members, labels, teacher if "mt" in members else None))
+        return groups
 
     @torch.no_grad()
-    def teach(self, x: Sequences, y: Sequences) -> torch.Tensor:
-        """Logits (n, V) of the frozen teacher, `p_theta'(y | x)`."""
+    def teach(self, x: Sequences, y: Sequences) -> tuple[torch.Tensor, Head]:
+        """What gives the frozen teacher's `p_theta'(y | x)`: states (n, d), and the head."""
         (teacher,) = self._teacher
         teacher.to(x.values.device)
         memory, _ = teacher.encode(Sequences(teacher.embed(x.values), x.lengths))
-        return teacher.logits(teacher.decode(y, memory)[Branch(y, memory).scored])
-
-    def match_decoder(
-        self, name: str, ce: dict[str, torch.Tensor], p: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Decoder distribution matching: `(1 - a_s) CE + a_s KD(p_MT, p)` of branch `name`."""
-        if not self.alpha_st:
-            return ce[name]
-        return (1 - self.alpha_st) * ce[name] + self.alpha_st * distillation(p["mt"], p[name])
+        return teacher.decode(y, memory)[Branch(y, memory).scored], teacher.head
 
     def scale_gradient(self, states: Sequences) -> Sequences:
         """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""
