@@ -55,6 +55,7 @@ check_range "$stage" "$stop_stage"
 data=$datadir/$recipe
 raw=$dumpdir/$recipe/raw
 encoder=$dumpdir/$recipe/encoder
+teacher=$dumpdir/$recipe/teacher
 exp=$expdir/$recipe
 experiment=$exp/$(basename "${train_config#*train_}" .yaml)
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
@@ -88,7 +89,8 @@ train() {
   fi
 }
 
-# data_options train|valid SET [FILE TYPE]: what ESPnet reads, added to `options`; FILE holds the speech.
+# data_options train|valid SET [FILE TYPE]: what ESPnet reads, added to `options`; FILE holds the speech. With speech,
+# the teacher is there too.
 data_options() {
   local item folder=$raw/$2
   for item in text.src,source_text,text text.tgt,target_text,text utt2lang,lang,text; do
@@ -97,6 +99,7 @@ data_options() {
   options+=("--$1_shape_file" "$folder/source_shape" "--$1_shape_file" "$folder/target_shape")
   if [ $# -gt 2 ]; then
     options+=("--$1_data_path_and_name_and_type" "$3,speech,$4" "--$1_shape_file" "$encoder/$2/speech_shape")
+    options+=("--$1_data_path_and_name_and_type" "$teacher/$2/feats.scp,teacher,kaldi_ark")
   fi
 }
 
@@ -145,11 +148,14 @@ stage_4() {
   python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/train_with_pseudo"
 }
 
-# Stage 5: features: states of the frozen speech encoder, shapes
-needs[5]="2 ${pseudo_set:+4}" makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp"
+# Stage 5: features: states of the frozen speech encoder and of the frozen language model, shapes
+needs[5]="2 3 ${pseudo_set:+4}"
+makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp $teacher/$train_set/feats.scp $teacher/dev/feats.scp"
 stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
     --speech_encoder "$speech_encoder" --silence "$silence"
+  job teacher python -m comsl.bin.extract_teacher --raw "$raw" --out "$teacher" --sets "$train_set dev" \
+    --language_model "$exp/lm"
 }
 
 # Stage 6: composite training: speech encoder frozen, then everything

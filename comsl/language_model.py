@@ -81,6 +81,11 @@ class LanguageModel(nn.Module):
         )
         return output.last_hidden_state
 
+    def translate(self, x: Sequences, y: Sequences) -> torch.Tensor:
+        """Teacher-forced decoder states (B, L, d) of tokens y (B, L), given the text x (B, M)."""
+        memory, _ = self.encode(Sequences(self.embed(x.values), x.lengths))
+        return self.decode(y, memory)
+
     @property
     def head(self) -> Head:
         """Its weight is the embeddings'."""

@@ -107,19 +107,25 @@ class ComSLModel(AbsESPnetModel):
         target_lengths: torch.Tensor,
         speech: torch.Tensor | None = None,
         speech_lengths: torch.Tensor | None = None,
+        teacher: torch.Tensor | None = None,
+        teacher_lengths: torch.Tensor | None = None,
         utt_id: list[str] | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss, statistics and weight (the number of utterances) of a batch.
 
         source (B, M + 2), target (B, N + 2): `[code, tokens, </s>]`, padding negative;
         speech: waveforms (B, samples) or encoder states (B, T, width), as the encoder takes them;
+        teacher: the frozen teacher's decoder states (B, N + 2, d), where they are cached;
         utt_id: in validation the masks of CML depend on it alone.
         """
         x = Sequences(source.clamp(min=0), source_lengths)
         y = Sequences(target.clamp(min=0), target_lengths)
         branches, erm = self.build_branches(x, y, speech, speech_lengths, utt_id)
-        taught = self.weights["mt"] and self.alpha_mt
-        groups = self.decode(branches, self.teach(x, y) if taught else None)
+        taught = None
+        if self.weights["mt"] and self.alpha_mt:
+            cached = None if teacher is None else Sequences(teacher, teacher_lengths)
+            taught = self.teach(x, y, cached)
+        groups = self.decode(branches, taught)
         # The loss is linear in its terms: their slopes are known before they are.
         nothing = {f"{term}_{name}": torch.zeros(()) for name in branches for term in ("ce", "kd")}
         nothing["erm"] = torch.zeros(())
@@ -249,12 +255,22 @@ class ComSLModel(AbsESPnetModel):
         return groups
 
     @torch.no_grad()
-    def teach(self, x: Sequences, y: Sequences) -> tuple[torch.Tensor, Head]:
-        """What gives the frozen teacher's `p_theta'(y | x)`: states (n, d), and the head."""
+    def teach(
+        self, x: Sequences, y: Sequences, cached: Sequences | None
+    ) -> tuple[torch.Tensor, Head]:
+        """What gives the frozen teacher's `p_theta'(y | x)`: its states (n, d), and its head.
+
+        DataError: `cached` states (stage 5) are those of other texts.
+        """
         (teacher,) = self._teacher
         teacher.to(x.values.device)
-        memory, _ = teacher.encode(Sequences(teacher.embed(x.values), x.lengths))
-        return teacher.decode(y, memory)[Branch(y, memory).scored], teacher.head
+        if cached is None:
+            states = teacher.translate(x, y)
+        elif torch.equal(cached.lengths, y.lengths):
+            states = cached.values
+        else:
+            raise DataError("the teacher's cached states are of other texts: run stage 5 again")
+        return states[Branch(y, x).scored], teacher.head
 
     def scale_gradient(self, states: Sequences) -> Sequences:
         """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""

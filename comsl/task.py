@@ -127,4 +127,4 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
-        return ("speech",)
+        return ("speech", "teacher")

@@ -34,13 +34,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Encode the sets, one after the other."""
     args = parse_args()
-    from comsl.encoder_states import Extractor, Settings
+    from comsl.encoder_states import EncoderStates, Settings
 
     settings = Settings(args.speech_encoder, args.silence, args.compression_method, args.shard_utts)
     device = "cuda" if args.ngpu else "cpu"
-    extractor = Extractor(settings, args.batch_seconds, device, args.downloads)
+    states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
     for name in args.sets.split():
-        extractor.extract(args.raw / name, args.out / name)
+        states.extract(args.raw / name, args.out / name)
 
 
 if __name__ == "__main__":

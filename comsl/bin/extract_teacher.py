@@ -1,0 +1,37 @@
+"""Decoder states of the frozen language model as Kaldi arks, for MT's regularisation (stage 5)."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--language_model", required=True, type=Path, help="folder of the model (stage 3)")
+    add("--raw", required=True, type=Path, help="folder with the sets (stage 2)")
+    add("--out", required=True, type=Path, help="gets <set>/feats.scp")
+    add("--sets", required=True, help='sets to run over, such as "train dev"')
+    add("--target_lang", default="en", help="language of text.tgt")
+    add("--shard_utts", type=int, default=50_000, help="utterances an ark; a restart keeps arks")
+    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
+    return parser.parse_args()
+
+
+@command
+def main() -> None:
+    """Run over the sets, one after the other."""
+    args = parse_args()
+    from comsl.teacher_states import TeacherStates
+
+    device = "cuda" if args.ngpu else "cpu"
+    states = TeacherStates(args.language_model, args.target_lang, args.shard_utts, device)
+    for name in args.sets.split():
+        states.extract(args.raw / name, args.out / name)
+
+
+if __name__ == "__main__":
+    main()
