@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 HOLE = "\ufffc"  # stands for something that can't be said; its sentence is dropped
-MIN_WORDS = 3  # of English, in train: what is shorter are labels
-MAX_WORDS = 40
+MIN_WORDS = 2  # of English, in train: single words are labels
+MAX_WORDS = 16  # of a sentence: prompts are short, and so are two cores
 DEV_WORDS = 4
 
 
