@@ -5,12 +5,16 @@ from dataclasses import dataclass
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import nn
 
 from comsl.adapter import Adapter
 from comsl.errors import DataError
 from comsl.language_model import Head, LanguageModel
+from comsl.objectives.alignment import align, ctc, number_words
 from comsl.objectives.cml import choose_masked, representation_distance
+from comsl.objectives.contrast import sentence_contrast, word_contrast
 from comsl.objectives.likelihood import Group, likelihood
+from comsl.objectives.mml import modality_distance
 from comsl.sequences import Sequences, concatenate, split, stack
 from comsl.tokenizer import Tokenizer
 
@@ -47,15 +51,17 @@ class ComSLModel(AbsESPnetModel):
     """Speech encoder, adapter and language blocks, trained on the objectives of method.md.
 
     An objective whose weight is 0 costs nothing: its branches are not computed. Without speech
-    objectives (`w_st`, `w_asr`, `w_cml` all 0) this is the language model's fine-tuning, and
+    objectives (every weight but `w_mt` 0) this is the language model's fine-tuning, and
     speech_encoder and adapter may be None.
 
-    w_*: weights of the objectives; alpha_st, alpha_mt: shares of distillation in ST and in MT;
-    w_erm, erm_layer, erm_squared: ERM's weight within CML, its encoder layer (`round(L / 3)`
-    without one) and form; mask_probability: share of masked source tokens; speech_first: order
-    of the concatenation; encoder_gradient_scale: factor on the gradients of the final states of
-    the speech-only and text-only passes. teacher: the frozen language model of the MT
-    regularisation, needed where `w_mt` and `alpha_mt` are not 0.
+    w_*: weights of the objectives; w_const, w_waco, w_mml: of the compared modality-gap methods
+    (section 7), the last two on an alignment by the CTC head, which w_ctc makes and trains;
+    alpha_st, alpha_mt: shares of distillation in ST and in MT; w_erm, erm_layer, erm_squared:
+    ERM's weight within CML, its encoder layer (`round(L / 3)` without one) and form;
+    mask_probability: share of masked source tokens; speech_first: order of the concatenation;
+    encoder_gradient_scale: factor on the gradients of the final states of the speech-only and
+    text-only passes. teacher: the frozen language model of the MT regularisation, needed where
+    `w_mt` and `alpha_mt` are not 0.
     """
 
     def __init__(
@@ -69,6 +75,10 @@ class ComSLModel(AbsESPnetModel):
         w_asr: float = 0.35,
         w_mt: float = 0.2,
         w_cml: float = 0.1,
+        w_ctc: float = 0.0,
+        w_const: float = 0.0,
+        w_waco: float = 0.0,
+        w_mml: float = 0.0,
         alpha_st: float = 0.8,
         alpha_mt: float = 0.2,
         w_erm: float = 0.2,
@@ -80,8 +90,13 @@ class ComSLModel(AbsESPnetModel):
         label_smoothing: float = 0.0,
     ):
         super().__init__()
-        if (w_st or w_asr or w_cml) and adapter is None:
-            raise DataError("w_st, w_asr and w_cml need a speech encoder: set speech_encoder")
+        self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
+        self.weights |= {"ctc": w_ctc, "const": w_const, "waco": w_waco, "mml": w_mml}
+        self.needs_speech = any(weight for name, weight in self.weights.items() if name != "mt")
+        if self.needs_speech and adapter is None:
+            raise DataError("all weights but w_mt need a speech encoder: set speech_encoder")
+        if (w_waco or w_mml) and not w_ctc:
+            raise DataError("w_waco and w_mml need the CTC head's alignment: set w_ctc")
         if w_mt and alpha_mt and teacher is None:
             raise DataError("alpha_mt needs the frozen language model: set teacher, or alpha_mt: 0")
         self.speech_encoder = speech_encoder
@@ -90,7 +105,8 @@ class ComSLModel(AbsESPnetModel):
         # In a tuple: a registered teacher would be saved, and set to training mode, with us.
         self._teacher = (teacher.eval().requires_grad_(False),) if teacher else ()
         self.tokenizer = tokenizer
-        self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
+        if w_ctc:
+            self.ctc_head = nn.Linear(language_model.config.d_model, len(tokenizer))
         self.alpha_st, self.alpha_mt, self.w_erm = alpha_st, alpha_mt, w_erm
         self.erm_layer = erm_layer or round(language_model.config.encoder_layers / 3)
         self.erm_squared = erm_squared
@@ -120,12 +136,14 @@ class ComSLModel(AbsESPnetModel):
         """
         x = Sequences(source.clamp(min=0), source_lengths)
         y = Sequences(target.clamp(min=0), target_lengths)
-        branches, erm = self.build_branches(x, y, speech, speech_lengths, utt_id)
-        taught = None
-        if self.weights["mt"] and self.alpha_mt:
-            cached = None if teacher is None else Sequences(teacher, teacher_lengths)
-            taught = self.teach(x, y, cached)
-        groups = self.decode(branches, taught)
+        e_s = None
+        if self.needs_speech:
+            e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
+        branches, erm = self.build_branches(x, y, e_s, utt_id)
+        taught = self.weights["mt"] and self.alpha_mt
+        groups = self.decode(
+            branches, self.teach(x, y, teacher, teacher_lengths) if taught else None
+        )
         # The loss is linear in its terms: their slopes are known before they are.
         nothing = {f"{term}_{name}": torch.zeros(()) for name in branches for term in ("ce", "kd")}
         nothing["erm"] = torch.zeros(())
@@ -135,10 +153,13 @@ class ComSLModel(AbsESPnetModel):
         if erm is not None:
             loss = loss + slopes["erm"].to(loss) * erm
             terms["erm"] = erm.detach()
+        matched = {} if e_s is None else self.match_modalities(x, e_s)
+        loss = loss + self.total(matched)
 
         # Sums over tokens and frames, then the mean over the utterances of the batch.
         loss = loss / len(source)
-        stats = {f"loss_{name}": value for name, value in self.objectives(nothing | terms).items()}
+        losses = self.objectives(nothing | terms) | {k: v.detach() for k, v in matched.items()}
+        stats = {f"loss_{name}": value for name, value in losses.items()}
         stats = {name: value / len(source) for name, value in (stats | terms).items()}
         for name, branch in branches.items():
             stats[f"ce_{name}_token"] = terms[f"ce_{name}"] / branch.scored.sum()
@@ -171,8 +192,7 @@ class ComSLModel(AbsESPnetModel):
         self,
         x: Sequences,
         y: Sequences,
-        speech: torch.Tensor | None,
-        speech_lengths: torch.Tensor | None,
+        e_s: Sequences | None,
         utt_id: list[str] | None,
     ) -> tuple[dict[str, Branch], torch.Tensor | None]:
         """The branches that some objective needs, and ERM where CML is on."""
@@ -181,7 +201,6 @@ class ComSLModel(AbsESPnetModel):
             branches["mt"] = Branch(y, self.encode_text(x))
         if not (w["st"] or w["asr"] or w["cml"]):
             return branches, None
-        e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
         h_s, layer_s = self.encode_speech(e_s)
         if w["st"]:
             branches["st"] = Branch(y, h_s)
@@ -199,6 +218,28 @@ class ComSLModel(AbsESPnetModel):
             layer_s[:, 1:], layer_mix_s.values[:, 1:], e_s.mask[:, 1:], self.erm_squared
         )
         return branches, erm
+
+    def match_modalities(self, x: Sequences, e_s: Sequences) -> dict[str, torch.Tensor]:
+        """CTC and the modality-gap methods that are on (sections 4 and 7), between the adapter's
+        output and the embedded transcript."""
+        w, losses, blank = self.weights, {}, self.tokenizer.pad_id
+        frames = Sequences(e_s.values[:, 1:], e_s.lengths - 1)  # position 0 is the language code
+        if w["const"] or w["waco"] or w["mml"]:
+            text = Sequences(self.language_model.embed(x.values), x.lengths)
+        if w["const"]:
+            losses["const"] = sentence_contrast(frames, text)
+        if w["ctc"]:
+            log_p = Sequences(self.ctc_head(frames.values).log_softmax(-1), frames.lengths)
+            losses["ctc"] = ctc(log_p, x, blank)
+        if w["waco"] or w["mml"]:
+            alignment = align(log_p, x, blank)
+        if w["waco"]:
+            starts = [self.tokenizer.word_starts(row) for row in x.values.tolist()]
+            words = number_words(x, torch.tensor(starts, device=x.values.device))
+            losses["waco"] = word_contrast(frames.values, text.values, alignment, words)
+        if w["mml"]:
+            losses["mml"] = modality_distance(frames.values, text.values, alignment)
+        return losses
 
     def embed_speech(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, code: torch.Tensor
@@ -256,19 +297,16 @@ class ComSLModel(AbsESPnetModel):
 
     @torch.no_grad()
     def teach(
-        self, x: Sequences, y: Sequences, cached: Sequences | None
+        self, x: Sequences, y: Sequences, cached: torch.Tensor | None, lengths: torch.Tensor | None
     ) -> tuple[torch.Tensor, Head]:
         """What gives the frozen teacher's `p_theta'(y | x)`: its states (n, d), and its head.
 
-        DataError: `cached` states (stage 5) are those of other texts.
+        DataError: the `cached` states (stage 5) are of other texts.
         """
         (teacher,) = self._teacher
         teacher.to(x.values.device)
-        if cached is None:
-            states = teacher.translate(x, y)
-        elif torch.equal(cached.lengths, y.lengths):
-            states = cached.values
-        else:
+        states = teacher.translate(x, y) if cached is None else cached
+        if cached is not None and not torch.equal(lengths, y.lengths):
             raise DataError("the teacher's cached states are of other texts: run stage 5 again")
         return states[Branch(y, x).scored], teacher.head
 

@@ -40,7 +40,7 @@ def concatenate(first: Sequences, second: Sequences) -> Sequences:
     in_second = positions - first.lengths[:, None]
     index = torch.where(in_second < 0, positions, first.values.size(1) + in_second)
     both = torch.cat([first.values, second.values], dim=1)
-    return Sequences(_take(both, index.clamp(max=both.size(1) - 1)), lengths)
+    return Sequences(take(both, index.clamp(max=both.size(1) - 1)), lengths)
 
 
 def split(mixed: torch.Tensor, first: torch.Tensor, second: torch.Tensor):
@@ -49,10 +49,10 @@ def split(mixed: torch.Tensor, first: torch.Tensor, second: torch.Tensor):
     for start, lengths in ((torch.zeros_like(first), first), (first, second)):
         positions = torch.arange(int(lengths.max()), device=mixed.device)[None, :]
         index = (positions + start[:, None]).clamp(max=mixed.size(1) - 1)
-        parts.append(Sequences(_take(mixed, index), lengths))
+        parts.append(Sequences(take(mixed, index), lengths))
     return tuple(parts)
 
 
-def _take(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+def take(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """values (B, L, d) at index (B, K) along L -> (B, K, d)."""
     return values.gather(1, index[:, :, None].expand(-1, -1, values.size(2)))

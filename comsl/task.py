@@ -63,8 +63,8 @@ class ComSLTask(AbsTask):
             "--component_lr",
             action=NestedDictAction,
             default={},
-            help="Learning rate by component (speech_encoder, adapter, language_model), where it "
-            "differs from optim_conf's",
+            help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head), "
+            "where it differs from optim_conf's",
         )
 
     @classmethod

@@ -1,9 +1,13 @@
 """Text to and from mBART-50's token sequences, `[code, tokens, </s>]` (method.md, section 1)."""
 
+import unicodedata
 from pathlib import Path
 
 from comsl.errors import DataError
 from comsl.languages import language
+
+# How Unicode's names begin for the letters of scripts that put no space between words.
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
 class Tokenizer:
@@ -44,6 +48,14 @@ class Tokenizer:
     def lengths(self, texts: list[str]) -> list[int]:
         """Length of `encode` of every text, all at once: much faster than one by one."""
         return [len(ids) + 2 for ids in self.backend(texts, add_special_tokens=False)["input_ids"]]
+
+    def word_starts(self, ids: list[int]) -> list[bool]:
+        """Which tokens begin a word: SentencePiece's `▁`, and in a script without spaces all."""
+        pieces = self.backend.convert_ids_to_tokens(ids)
+        return [
+            piece[0] == "▁" or unicodedata.name(piece[0], "").startswith(UNSPACED)
+            for piece in pieces
+        ]
 
     def decode(self, ids: list[int]) -> str:
         """Text of a token sequence, without special tokens."""

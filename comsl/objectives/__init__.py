@@ -1,1 +1,1 @@
-"""The objectives of method.md, section 3. Each returns a sum over tokens or frames."""
+"""The objectives of method.md, sections 3 and 7. Each returns a sum over tokens or frames."""
