@@ -125,12 +125,16 @@ stage_2() {
 # Stage 3: language model: fine-tuning on paired text
 needs[3]="1 2" makes[3]=$exp/lm
 stage_3() {
-  local start=$language_model options=()
+  local start=$exp/lm_train/start options=()
   resume_or_set_aside "$exp/lm_train"
-  if [ -n "$lm_size" ]; then
-    start=$exp/lm_train/start
-    [ -d "$start" ] || python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+  if [ ! -d "$start" ]; then
+    if [ -n "$lm_size" ]; then
+      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+    else
+      python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs" --out "$start"
+    fi
   fi
+  [ -d "$start" ] || start=$language_model
   python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
   data_options train train
   data_options valid dev
