@@ -26,6 +26,7 @@ local_data_opts=  # further options of data_sh
 langs=            # source languages, Common Voice codes, such as "fr it"
 test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
+tsv=              # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=       # set of transcribed speech to translate into further training data
 min_duration=0.1  # shortest clip in seconds
 max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
@@ -110,7 +111,7 @@ yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 needs[1]="" makes[1]=$data
 stage_1() {
   # shellcheck disable=SC2086 # several options
-  "$data_sh" --out "$data" --langs "$langs" $local_data_opts
+  nj=$nj "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv"} $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 
