@@ -41,14 +41,15 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
     if args.speech_encoder == "cached":
         args.speech_encoder = "whisper"
-        args.speech_encoder_conf.pop("input_size")
+        for name in ("input_size", "top_blocks"):
+            args.speech_encoder_conf.pop(name, None)
     model = ComSLTask.build_model(args)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(f"{checkpoint}: not this configuration's weights: {error}") from error
-    # Only the encoder may be absent: a frozen phase on cached states does not store it.
+    # Only of the encoder may anything be absent: what cached states stand for is not stored.
     missing = [name for name in missing if not name.startswith("speech_encoder.")]
     if missing or unexpected:
         name = (missing + unexpected)[0]
