@@ -3,7 +3,7 @@
 Several splits of a corpus (folds) may share the work: the test sets of all are scored together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,8 @@ def above(names: Sequence[str], index: int) -> str | None:
 
 def is_decoded(name: str, folds: Sequence[Fold], decode: str, sets: Sequence[str]) -> bool:
     """Whether every fold has the row's results for all sets, such as `test_fr`."""
-    folders = [fold.experiments / name / decode for fold in folds]
-    return all((folder / one / "nll.st").is_file() for folder in folders for one in sets)
+    folders = [fold.experiments / name / decode / one for fold in folds for one in sets]
+    return all((folder / f"{kind}.st").is_file() for folder in folders for kind in ("text", "nll"))
 
 
 def read_row(
@@ -100,14 +100,19 @@ def read_row(
         folder = fold.experiments / name
         (output,) = read_outputs({label: folder / decode}, split, {"st": part})
         texts.append(output.texts)
-        for lang in part:
-            table = read_table(folder / decode / f"{split}_{lang}" / "nll.st")
-            for utterance, value in table.items():
-                loss, tokens = value.split()
-                nll[utterance] = float(loss), int(tokens)
+        for lang, reference in part.items():
+            nll |= read_nll(folder / decode / f"{split}_{lang}" / "nll.st", reference)
         costs.append(read_cost(folder))
     output = Output(label, "st", folds[0].experiments / name / decode, pool(texts))
     return Row(name, output, nll, costs)
+
+
+def read_nll(path: Path, reference: Mapping[str, str]) -> dict[str, tuple[float, int]]:
+    """What `comsl.bin.likelihood` wrote. DataError: it is of other utterances."""
+    table = {key: value.split() for key, value in read_table(path).items()}
+    if odd := sorted(table.keys() ^ reference.keys()):
+        raise DataError(f"{path}: only this or the reference has '{odd[0]}'; decode the set again")
+    return {key: (float(loss), int(tokens)) for key, (loss, tokens) in table.items()}
 
 
 def read_cost(experiment: Path) -> Cost:

@@ -289,6 +289,15 @@ def test_an_utterance_in_two_folds_is_refused(work):
         study.pool([part, part])
 
 
+def test_likelihoods_of_other_utterances_are_refused(work, tmp_path):
+    reference = read_table(work / "f0/raw/test_es/text.tgt")
+    table = read_table(work / "f0/exp/1_a/decode/test_es/nll.st")
+    del table["f0_es_speaker-3"]
+    write_table(tmp_path / "nll.st", table)
+    with pytest.raises(DataError, match=r"only this or the reference has 'f0_es_speaker-3'"):
+        study.read_nll(tmp_path / "nll.st", reference)
+
+
 def test_nothing_decoded_is_one_line(work, tmp_path):
     done = compare(work, "--rows", "4_d", "--out", tmp_path / "report", check=False)
     assert done.returncode == 1
