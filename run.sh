@@ -26,6 +26,7 @@ local_data_opts=  # further options of data_sh
 langs=            # source languages, Common Voice codes, such as "fr it"
 test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
+tsv=              # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=       # set of transcribed speech to translate into further training data
 min_duration=0.1  # shortest clip in seconds
 max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
@@ -157,7 +158,7 @@ yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 needs[1]="" makes[1]=$data
 stage_1() {
   # shellcheck disable=SC2086 # several options
-  "$data_sh" --out "$data" --langs "$langs" $local_data_opts
+  nj=$nj "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv"} $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 
@@ -172,12 +173,16 @@ stage_2() {
 # Stage 3: language model: fine-tuning on paired text
 needs[3]="1 2" makes[3]=$exp/lm
 stage_3() {
-  local start=$language_model options=()
+  local start=$exp/lm_train/start options=()
   resume_or_set_aside "$exp/lm_train"
-  if [ -n "$lm_size" ]; then
-    start=$exp/lm_train/start
-    [ -d "$start" ] || python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+  if [ ! -d "$start" ]; then
+    if [ -n "$lm_size" ]; then
+      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+    else
+      python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs" --out "$start"
+    fi
   fi
+  [ -d "$start" ] || start=$language_model
   python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
   data_options train train
   data_options valid dev
@@ -209,7 +214,10 @@ stage_5() {
 needs[6]="2 3 5" makes[6]=$experiment/valid.ce_st.ave.pth
 stage_6() {
   local start=$exp/lm frozen=(--speech_encoder_conf trainable_blocks=0) whole shared overrides
-  if ! $fine_tuned_lm; then start=${language_model:-$exp/lm_train/start}; fi
+  if ! $fine_tuned_lm; then
+    start=$exp/lm_train/start
+    [ -d "$start" ] || start=$language_model
+  fi
   whole=(--max_epoch "$(both_phases max_epoch)" --scheduler_conf "total_steps=$(both_phases total_steps)")
   shared=(--language_model "$start" --teacher "$exp/lm")
   shared+=(--speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")

@@ -1,5 +1,6 @@
 """The language blocks: mBART-50's encoder, decoder, shared embedding and LM head."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
 from comsl.sequences import Sequences
+from comsl.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,21 @@ class LanguageModel(nn.Module):
         except (OSError, ValueError) as error:
             raise DataError(f"no mBART could be loaded from '{path}': {error}") from error
         self.config = config
+
+    def add_tokens(self, number: int) -> None:
+        """Room for `number` more tokens behind the others, with random embeddings (method.md,
+        section 2); the LM head stays tied to them."""
+        size = self.config.vocab_size + number
+        self.mbart.resize_token_embeddings(size, mean_resizing=False)
+
+    def save(self, folder: Path, tokenizer: Tokenizer) -> None:
+        """Write a Hugging Face folder, each file under a temporary name first."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            self.mbart.save_pretrained(temporary)
+            tokenizer.backend.save_pretrained(temporary)
+            for file in Path(temporary).iterdir():
+                file.replace(folder / file.name)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Tokens (B, L) -> scaled embeddings (B, L, d)."""

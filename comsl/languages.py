@@ -1,4 +1,7 @@
-"""The languages of CoVoST 2: one table of codes and resource groups (method.md, section 5)."""
+"""Languages: one table of codes, and the resource groups of CoVoST 2's (method.md, section 5).
+
+Beside CoVoST 2's it holds all that both Whisper and mBART-50 know, for corpora of one's own.
+"""
 
 from dataclasses import dataclass
 
@@ -9,8 +12,9 @@ from comsl.errors import DataError
 class Language:
     """One language under the names that its three sources give it.
 
-    code: Common Voice; whisper: openai-whisper; mbart: mBART-50's language token;
-    group: the paper's resource group (`high`, `mid`, `low`), None for English.
+    code: Common Voice's, ISO 639's where it has none; whisper: openai-whisper; mbart: mBART-50's
+    language token; group: the paper's resource group (`high`, `mid`, `low`), None for a language
+    that CoVoST 2 doesn't translate into English.
     """
 
     code: str
@@ -24,7 +28,10 @@ _GROUPS = {
     "mid": "fa:fa_IR it:it_IT ru:ru_RU pt:pt_XX zh-CN:zh_CN",
     "low": "tr:tr_TR ar:ar_AR et:et_EE mn:mn_MN nl:nl_XX sv-SE:sv_SE lv:lv_LV sl:sl_SI ta:ta_IN "
     "ja:ja_XX id:id_ID cy:cy_GB",
-    None: "en:en_XX",
+    None: "en:en_XX af:af_ZA az:az_AZ bn:bn_IN cs:cs_CZ fi:fi_FI gl:gl_ES gu-IN:gu_IN he:he_IL "
+    "hi:hi_IN hr:hr_HR ka:ka_GE kk:kk_KZ km:km_KH ko:ko_KR lt:lt_LT mk:mk_MK ml:ml_IN mr:mr_IN "
+    "my:my_MM ne-NP:ne_NP pl:pl_PL ps:ps_AF ro:ro_RO si:si_LK sw:sw_KE te:te_IN th:th_TH tl:tl_XX "
+    "uk:uk_UA ur:ur_PK vi:vi_VN",
 }
 
 LANGUAGES: dict[str, Language] = {

@@ -32,6 +32,17 @@ class Tokenizer:
     def __len__(self) -> int:
         return len(self.backend)
 
+    def add_languages(self, langs: list[str]) -> list[str]:
+        """Give each of these languages that has no token one, behind all others; which they are.
+
+        mBART-50 has none for Catalan and Welsh (method.md, section 2).
+        """
+        tokens = [language(lang).mbart for lang in langs]
+        missing = [token for token in tokens if token not in self._vocabulary]
+        self.backend.add_tokens(missing, special_tokens=True)
+        self._vocabulary = self.backend.get_vocab()
+        return missing
+
     def code(self, lang: str) -> int:
         """Token id of a language; DataError where the tokenizer lacks its code."""
         token = language(lang).mbart

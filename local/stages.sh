@@ -41,6 +41,14 @@ options_of() {
   done
 }
 
+# What a recipe's db.sh, if it has one, sets; the environment may set it too.
+corpus_folders() (
+  [ -f "$1" ] || return 0
+  # shellcheck disable=SC1090
+  . "$1"
+  sed -n 's/^\([A-Z0-9_]*\)=.*/\1/p' "$1" | while read -r name; do echo "$name=${!name}"; done
+)
+
 # What a stage's result depends on, as one hash: its options, the content of the files and folders that they name, and
 # which run of the needed stages it reads from.
 fingerprint() {
@@ -52,7 +60,10 @@ fingerprint() {
         if [ -f "$file" ]; then sha256sum <"$file"; fi
       done
       # Data preparation reads what lies beside it, such as lists of corrections.
-      if [ "$name" = data_sh ]; then cat "$(dirname "$data_sh")"/* | sha256sum; fi
+      if [ "$name" = data_sh ]; then
+        cat "$(dirname "$data_sh")"/* | sha256sum
+        corpus_folders "$(dirname "$data_sh")/../db.sh"
+      fi
       if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
     done
     for need in ${needs[$1]//\?/}; do

@@ -139,7 +139,7 @@ def test_unusable_utterances_are_dropped_with_reasons(data: Path, tmp_path: Path
         "fr_a-empty": "zero-length audio",
         "fr_a-broken": "no audio in",
         "fr_a-truncated": "can't be read",
-        "fr_a-cut": "truncated audio: 0.28 s, utt2dur says 1.00 s",
+        "fr_a-cut": "truncated audio: 0.28 s of 1.00 s",
         "fr_a-missing": "no audio file",
         "fr_a-short": "0.05 s long; 0.1 to 30 s are kept",
         "fr_a-long": "31.00 s long; 0.1 to 30 s are kept",

@@ -32,6 +32,7 @@ made = {
     "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "likelihood": ["--out", ["test_fr/nll.st"]],
+    "add_languages": ["--out", []],  # the tokenizer has them
 }
 folder, files = made.get(tool, ["--out", [".keep"]])
 for file in files if folder in options else []:

@@ -1,7 +1,6 @@
 """Write the language model of a training run as a Hugging Face folder."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from comsl.cli import command
@@ -20,13 +19,9 @@ def main() -> None:
 
     model = load_model(args.checkpoint)
     mbart = model.language_model.mbart
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
-        (mbart.half() if args.half else mbart).save_pretrained(folder)
-        model.tokenizer.backend.save_pretrained(folder)
-        args.out.mkdir(exist_ok=True)
-        for file in Path(folder).iterdir():
-            file.replace(args.out / file.name)
+    if args.half:
+        mbart.half()
+    model.language_model.save(args.out, model.tokenizer)
     print(f"{sum(p.numel() for p in mbart.parameters())} parameters -> {args.out}")
 
 

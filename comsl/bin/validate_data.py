@@ -31,8 +31,12 @@ def main() -> None:
     for folder in parser().parse_args().folder:
         for path in find_sets(folder):
             audio = any((path / field).exists() for field in (*kaldi.AUDIO_FIELDS, "spk2utt"))
-            translated = not path.name.startswith("untranslated")
-            count = kaldi.validate_dir(path, audio=audio, translated=translated)
+            count = kaldi.validate_dir(
+                path,
+                audio=audio,
+                translated=not path.name.startswith("untranslated"),
+                transcribed=not path.name.startswith("untranscribed"),
+            )
             print(f"{path}: {count} utterances")
 
 

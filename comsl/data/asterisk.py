@@ -1,7 +1,6 @@
 """The embedded corpus: Asterisk's telephone prompts, recorded in five languages, made a corpus of
 speech, transcript and English translation."""
 
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,12 +17,12 @@ from comsl.data.asterisk_text import (
     read_script,
     read_tsv,
 )
-from comsl.data.audio import is_silent, read_audio, write_flac
 from comsl.data.dropped import Dropped, write_dropped
 from comsl.data.parallel_text import normalise
+from comsl.data.split import fold_of
+from comsl.data.utterances import Utterance, make_sets, without_repeats
 from comsl.errors import DataError
 
-SETS = ("test", "dev", "train", "untranslated")  # what a set may not repeat stands before it
 SPELT_OUT = ("letters/", "phonetic/")
 
 logger = logging.getLogger(__name__)
@@ -47,26 +46,8 @@ class Split:
         words = normalise(english)
         if len(words.split()) < PHRASE_WORDS:
             return "train"
-        number = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8]) % self.folds
+        number = fold_of(words, self.folds)
         return {self.fold: "test", (self.fold + 1) % self.folds: "dev"}.get(number, "train")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One recording. `english` is None where the prompt has no translation."""
-
-    lang: str
-    speaker: str
-    key: str
-    audio: Path
-    text: str
-    english: str | None
-    set: str
-
-    @property
-    def utterance(self) -> str:
-        """Its id, which starts with its speaker's."""
-        return utterance_id(self.speaker, self.key)
 
 
 def utterance_id(speaker: str, key: str) -> str:
@@ -93,9 +74,13 @@ def prepare(
             if lang == "en":
                 continue
             prompts = list(_pair(release, english, recipe, split, dropped))
-            prompts = _first(_without_repeats(prompts, dropped), limit)
-            logger.info("%s: decoding %d prompts", lang, len(prompts))
-            _write_sets(temporary, out, prompts, dropped)
+            # Sets have no English sentence in common already; a script may use a transcript for
+            # two different English sentences.
+            unique = without_repeats(prompts, dropped, lambda prompt: [normalise(prompt.text)])
+            for name, tables in make_sets(
+                temporary, _first(unique, limit), dropped, home=out
+            ).items():
+                kaldi.write_dir(temporary / name, tables)
         write_dropped(temporary / "dropped.tsv", dropped)
     for folder in sorted(path for path in out.iterdir() if (path / "wav.scp").is_file()):
         count = kaldi.validate_dir(folder, translated=not folder.name.startswith("untranslated"))
@@ -108,7 +93,7 @@ def _script(release: Release, recipe: Path) -> dict[str, str]:
 
 def _pair(
     release: Release, english: dict[str, str], recipe: Path, split: Split, dropped: list[Dropped]
-) -> Iterable[Prompt]:
+) -> Iterable[Utterance]:
     """The prompts of a language that are speech with a transcript; the rest goes to `dropped`."""
     texts = _script(release, recipe)
     audio = {
@@ -118,13 +103,16 @@ def _pair(
     rows = read_tsv(recipe / "mistranslated.tsv")
     mistranslated = {key for lang, key, _ in rows if lang == release.lang}
     for key in sorted(texts.keys() | audio.keys()):
+        lang, speaker = release.lang, release.speaker
+        utterance = utterance_id(speaker, key)
         if reason := _fault(key, texts, english, audio):
-            dropped.append(Dropped(utterance_id(release.speaker, key), release.lang, reason))
+            dropped.append(Dropped(utterance, lang, reason))
             continue
-        twin = clean(english[key]) if key in english and key not in mistranslated else None
+        twin = clean(english[key]) if key in english and key not in mistranslated else ""
         name = split.set_of(twin) if twin else "untranslated"
+        flac = Path("audio", lang, f"{key}.flac")
         text = clean(texts[key])
-        yield Prompt(release.lang, release.speaker, key, audio[key], text, twin, name)
+        yield Utterance(name, lang, speaker, utterance, audio[key], flac, text, twin)
 
 
 def _fault(
@@ -142,67 +130,9 @@ def _fault(
     return None
 
 
-def _without_repeats(prompts: list[Prompt], dropped: list[Dropped]) -> list[Prompt]:
-    """Leave out of dev what test says, and of the training sets what dev or test says.
-
-    Sets have no English sentence in common already; this is for transcripts that a script uses for
-    two different English sentences.
-    """
-    home: dict[str, str] = {}
-    kept = []
-    for prompt in sorted(prompts, key=lambda prompt: SETS.index(prompt.set)):
-        first = home.setdefault(normalise(prompt.text), prompt.set)
-        if first == prompt.set or first not in ("test", "dev"):
-            kept.append(prompt)
-        else:
-            reason = f"would be in {prompt.set}, but {first} has the same transcript"
-            dropped.append(Dropped(prompt.utterance, prompt.lang, reason))
-    return kept
-
-
-def _first(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
+def _first(prompts: list[Utterance], limit: int | None) -> list[Utterance]:
     """The first `limit` prompts of every set, by id."""
     sets = defaultdict(list)
-    for prompt in sorted(prompts, key=lambda prompt: prompt.utterance):
+    for prompt in sorted(prompts, key=lambda prompt: prompt.id):
         sets[prompt.set].append(prompt)
     return [prompt for chosen in sets.values() for prompt in chosen[:limit]]
-
-
-def _write_sets(temporary: Path, out: Path, prompts: list[Prompt], dropped: list[Dropped]) -> None:
-    """Decode the prompts to FLAC and write the directories of their sets.
-
-    Files lie under `temporary` for now; tables name them as they will be called, under `out`.
-    """
-    sets: dict[str, kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
-    for prompt in prompts:
-        name = Path("audio", prompt.lang, f"{prompt.key}.flac")
-        try:
-            seconds = _decode(prompt.audio, temporary / name)
-        except DataError as error:
-            dropped.append(Dropped(prompt.utterance, prompt.lang, str(error)))
-            continue
-        for field, value in _fields(prompt, out / name, seconds).items():
-            sets[f"{prompt.set}_{prompt.lang}"][field][prompt.utterance] = value
-    for name, tables in sets.items():
-        kaldi.write_dir(temporary / name, tables)
-
-
-def _decode(source: Path, target: Path) -> float:
-    """Decode a recording to FLAC; its length in seconds. DataError: nothing audible in it."""
-    samples, rate = read_audio(source)
-    if is_silent(samples, rate):
-        raise DataError(f"silent audio of {len(samples) / rate:.2f} s")
-    write_flac(target, samples, rate)
-    return len(samples) / rate
-
-
-def _fields(prompt: Prompt, path: Path, seconds: float) -> dict[str, str]:
-    """The values of a prompt in the tables of its set."""
-    values = {
-        "wav.scp": path.as_posix(),
-        "utt2spk": prompt.speaker,
-        "utt2dur": f"{seconds:.3f}",
-        "utt2lang": prompt.lang,
-        "text.src": prompt.text,
-    }
-    return values | ({"text.tgt": prompt.english} if prompt.english else {})

@@ -2,16 +2,11 @@
 
 import hashlib
 import logging
-import shutil
-import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
-from urllib.request import urlopen
 
 from comsl.data import debian
+from comsl.data.archives import download, unpack
 from comsl.data.kaldi import atomic_dir
 from comsl.errors import DataError
 
@@ -61,37 +56,30 @@ def from_debian(langs: list[str], downloads: Path) -> dict[str, Release]:
     }
 
 
-def from_site(
-    lang: str,
-    downloads: Path,
-    opener: Callable[[str], BinaryIO] = lambda url: urlopen(url, timeout=30),
-) -> Release:
+def from_site(lang: str, downloads: Path) -> Release:
     """The project's tarball, checked against the SHA-1 that is published beside it."""
     name = f"asterisk-core-sounds-{lang}-g722-{VERSION}"
     folder = downloads / "asterisk" / name
     if not folder.is_dir():
         with atomic_dir(folder) as temporary:
             archive = temporary / f"{name}.tar.gz"
-            _download(f"{SITE}/{archive.name}", archive, opener)
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
+            _download(f"{SITE}/{archive.name}", archive)
+            unpack(archive, temporary)
             archive.unlink()
     return _release(lang, folder, folder)
 
 
-def _download(url: str, target: Path, opener: Callable[[str], BinaryIO]) -> None:
+def _download(url: str, target: Path) -> None:
     """Save `url`; DataError when it can't be reached or its SHA-1 is another one."""
-    try:
-        with opener(f"{url}.sha1") as response:
-            published = response.read().split()[0].decode("ascii")
-        with opener(url) as response, target.open("wb") as file:
-            shutil.copyfileobj(response, file)
-    except (OSError, HTTPException, IndexError, UnicodeDecodeError) as error:
-        raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
+    sum_file = target.with_name(f"{target.name}.sha1")
+    download(f"{url}.sha1", sum_file)
+    download(url, target)
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha1").hexdigest()
-    if found != published:
-        raise DataError(f"{url}: SHA-1 is {found}, published {published}; run again to fetch anew")
+    published = sum_file.read_bytes().split(maxsplit=1)[:1]
+    if published != [found.encode()]:
+        raise DataError(f"{url}: its SHA-1 is not the published one; run again to fetch it anew")
+    sum_file.unlink()
 
 
 def _release(lang: str, text: Path, audio: Path) -> Release:

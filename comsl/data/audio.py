@@ -1,4 +1,4 @@
-"""Audio files: read any, write 16-bit FLAC, measure loudness."""
+"""Audio files: read any, write 16-bit FLAC, judge what is in them."""
 
 from pathlib import Path
 
@@ -43,11 +43,40 @@ def _decode(path: Path | str) -> tuple[np.ndarray, int]:
 
 
 def write_flac(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
-    """Write 16-bit FLAC in one step: under a temporary name, then renamed."""
+    """Write 16-bit FLAC in one step: under a temporary name, then renamed. OSError: no room."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
+    try:
+        soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(f"{path} can't be written ({error.error_string}); disk full?") from None
     temporary.replace(path)
+
+
+def stated_seconds(path: Path | str) -> float | None:
+    """Length that a file's header states; None where it states none that one can rely on."""
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return None
+    if info.format == "MP3":  # without LAME's table of contents the length is a guess
+        with Path(path).open("rb") as file:
+            head = file.read(1 << 16)
+        if b"Xing" not in head and b"Info" not in head:
+            return None
+    return info.duration
+
+
+def check_audio(samples: np.ndarray, rate: int, stated: float | None) -> None:
+    """DataError: nothing in it, silent, or much shorter than the `stated` seconds."""
+    seconds = len(samples) / rate
+    if not len(samples):
+        raise DataError("zero-length audio")
+    if is_silent(samples, rate):
+        raise DataError(f"silent audio of {seconds:.2f} s")
+    if stated is not None and seconds < 0.9 * stated - 0.1:
+        raise DataError(f"truncated audio: {seconds:.2f} s of {stated:.2f} s")
 
 
 def loudness(samples: np.ndarray, rate: int) -> float:

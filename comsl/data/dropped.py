@@ -1,10 +1,12 @@
 """Utterances left out of a corpus, each with its reason."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.data.kaldi import write_text
+from comsl.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,17 @@ class Dropped:
     def __str__(self) -> str:
         """For an error's line."""
         return f"{self.utterance} ({self.reason})"
+
+
+def check_share(where: Path, dropped: list[Dropped], total: int, max_dropped: float) -> None:
+    """DataError: more than this share of `total`; it names three, the commonest reason first."""
+    if len(dropped) > max_dropped * total:
+        times = Counter(item.reason for item in dropped)
+        worst = sorted(dropped, key=lambda item: -times[item.reason])[:3]
+        raise DataError(
+            f"{where}: {len(dropped)} of {total} utterances can't be used, more than the"
+            f" {max_dropped:.0%} of --max_dropped: {', '.join(map(str, worst))} ..."
+        )
 
 
 def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:

@@ -12,7 +12,7 @@ from comsl.languages import language
 
 Tables = dict[str, dict[str, str]]
 
-TEXT_FIELDS = ("utt2lang", "text.src")
+TEXT_FIELDS = ("utt2lang", "text.src")  # of every set but an untranscribed one
 AUDIO_FIELDS = ("wav.scp", "utt2spk", "utt2dur")
 OPTIONAL_FIELDS = ("utt2num_samples", "text.tgt")
 
@@ -25,7 +25,7 @@ def read_table(path: Path | str, *, empty_ok: bool = False) -> dict[str, str]:
     """
     table: dict[str, str] = {}
     previous = ""
-    for number, line in enumerate(_lines(Path(path)), start=1):
+    for number, line in enumerate(read_lines(Path(path)), start=1):
         key, _, value = line.partition(" ")
         value = value.strip()
         where = f"{path}:{number}"
@@ -46,8 +46,11 @@ def read_table(path: Path | str, *, empty_ok: bool = False) -> dict[str, str]:
     return table
 
 
-def _lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, split at newlines only (text may hold other separators)."""
+def read_lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 file, split at newlines only (text may hold other separators).
+
+    DataError: no such file, or not UTF-8.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it first")
     data = path.read_bytes()
@@ -133,16 +136,20 @@ def combine(parts: list[Tables]) -> Tables:
     return whole
 
 
-def validate_dir(folder: Path | str, audio: bool = True, translated: bool = True) -> int:
+def validate_dir(
+    folder: Path | str, audio: bool = True, translated: bool = True, transcribed: bool = True
+) -> int:
     """Check a whole directory; returns its number of utterances.
 
-    `audio`: speech tables are required (else text only); `translated`: so is `text.tgt`.
+    `audio`: speech tables are required (else text only); `translated`: so is `text.tgt`;
+    `transcribed`: so is `text.src`.
     DataError names the file and utterance: missing or malformed table, ids that differ between
     tables, an id without its speaker's prefix, a bad duration, unknown language, empty or NaN text,
     missing audio.
     """
     folder = Path(folder)
-    required = [*TEXT_FIELDS, *(AUDIO_FIELDS if audio else ()), *(["text.tgt"] * translated)]
+    required = ["utt2lang", *(["text.src"] * transcribed), *(["text.tgt"] * translated)]
+    required += AUDIO_FIELDS if audio else ()
     tables = read_dir(folder) | {field: read_table(folder / field) for field in required}
     _check_ids(folder, tables)
     for utterance, code in tables["utt2lang"].items():

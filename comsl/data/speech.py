@@ -12,8 +12,8 @@ import soxr
 from tqdm import tqdm
 
 from comsl.data import kaldi
-from comsl.data.audio import RATE, is_silent, read_audio, write_flac
-from comsl.data.dropped import Dropped, write_dropped
+from comsl.data.audio import RATE, check_audio, read_audio, write_flac
+from comsl.data.dropped import Dropped, check_share, write_dropped
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -71,7 +71,7 @@ def prepare(
     for clip, result in zip(clips, results, strict=True):
         if isinstance(result, str):
             dropped.append(Dropped(clip.utterance, clip.lang, result))
-    _check_share(data, dropped, total, limits)
+    check_share(data, dropped, total, limits.max_dropped)
     sets = _tables(clips, results)
     with kaldi.atomic_dir(out) as temporary:
         _write(temporary, sets, langs)
@@ -155,7 +155,7 @@ def _convert(clip: Clip, limits: Limits) -> Speech:
         _check_length(speech.samples / RATE, limits)
         return speech
     samples, rate = read_audio(source)
-    _check_audio(samples, rate, float(clip.fields["utt2dur"]))
+    check_audio(samples, rate, float(clip.fields["utt2dur"]))
     _check_length(len(samples) / rate / clip.speed, limits)
     if clip.speed == 1 and _is_ready(source):
         return Speech(source.as_posix(), len(samples))
@@ -180,29 +180,10 @@ def _is_ready(source: Path) -> bool:
     return (info.samplerate, info.channels) == (RATE, 1) and info.format in ("FLAC", "WAV")
 
 
-def _check_audio(samples, rate: int, stated: float) -> None:
-    """DataError: nothing in it, silent, or much shorter than `stated` seconds."""
-    seconds = len(samples) / rate
-    if not len(samples):
-        raise DataError("zero-length audio")
-    if is_silent(samples, rate):
-        raise DataError(f"silent audio of {seconds:.2f} s")
-    if seconds < 0.9 * stated - 0.1:
-        raise DataError(f"truncated audio: {seconds:.2f} s, utt2dur says {stated:.2f} s")
-
-
 def _check_length(seconds: float, limits: Limits) -> None:
     if not limits.min_duration <= seconds <= limits.max_duration:
         raise DataError(
             f"{seconds:.2f} s long; {limits.min_duration:g} to {limits.max_duration:g} s are kept"
-        )
-
-
-def _check_share(data: Path, dropped: list[Dropped], total: int, limits: Limits) -> None:
-    if len(dropped) > limits.max_dropped * total:
-        raise DataError(
-            f"{data}: {len(dropped)} of {total} utterances can't be used, more than the"
-            f" {limits.max_dropped:.0%} of --max_dropped: {', '.join(map(str, dropped[:3]))} ..."
         )
 
 

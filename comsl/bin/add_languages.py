@@ -1,0 +1,35 @@
+"""Give a language model a token for each language that it lacks; without any, nothing is done."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
+    parser.add_argument("--langs", required=True, help='Common Voice codes, such as "ca cy fr"')
+    parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
+    args = parser.parse_args()
+
+    from comsl.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer(args.language_model)
+    added = tokenizer.add_languages(args.langs.split())
+    if added:
+        import torch
+
+        from comsl.language_model import LanguageModel
+
+        torch.manual_seed(0)
+        model = LanguageModel(args.language_model)
+        model.add_tokens(len(tokenizer) - model.config.vocab_size)
+        model.save(args.out, tokenizer)
+        print(f"{args.out}: {args.language_model} with {' '.join(added)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""A corpus of one's own, from one table: audio, language, transcript, translation, and if wanted
+the set, the stretch of the audio, and the speaker."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from comsl.data import kaldi
+from comsl.data.columns import clean, read_columns
+from comsl.data.dropped import Dropped, check_share, write_dropped
+from comsl.data.pseudo import words
+from comsl.data.split import fold_of
+from comsl.data.utterances import Utterance, make_sets, without_repeats
+from comsl.errors import DataError
+from comsl.languages import language
+
+COLUMNS = ("audio", "lang", "transcript", "translation")
+FURTHER_COLUMNS = ("split", "start", "end", "speaker", "target_lang")
+SPLITS = ("train", "dev", "test")
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(
+    table: Path, langs: list[str], out: Path, folds: int, nj: int, max_dropped: float
+) -> None:
+    """Write out/{train,dev,test}_<lang>, out/untranslated_<lang> and out/untranscribed_<lang> for
+    rows without the one text or the other, out/audio where a stretch is cut out, out/dropped.tsv.
+
+    folds: where a row names no set, 1 of `folds` sentences is for test and 1 for dev. DataError:
+    a column, a language or a set without a row, too many rows that can't be used.
+    """
+    dropped: list[Dropped] = []
+    rows = [row for row in _rows(table, dropped) if row["lang"] in langs]
+    total = len(rows) + len(dropped)
+    _check_columns(table, rows, langs)
+    utterances = _unique(rows, table.parent, folds, dropped)
+    given = {utterance.id for row, utterance in utterances if _is_given(row, utterance)}
+    kept = without_repeats((item for _, item in utterances), dropped, _sentences, given)
+    with kaldi.atomic_dir(out) as temporary:
+        sets = make_sets(temporary, kept, dropped, nj, home=out)
+        check_share(table, dropped, total, max_dropped)
+        _check_sets(table, sets, langs)
+        for name, tables in sets.items():
+            kaldi.write_dir(temporary / name, tables)
+            logger.info("%s: %d utterances", out / name, len(tables["utt2lang"]))
+        write_dropped(temporary / "dropped.tsv", dropped)
+    logger.info("%d of %d rows left out, listed in dropped.tsv", len(dropped), total)
+
+
+def _rows(table: Path, dropped: list[Dropped]) -> Iterator[dict[str, str]]:
+    """Rows in a known language, with their `line`, every cell stripped, texts cleaned, and "" for
+    columns that aren't there."""
+    for number, cells in read_columns(table, COLUMNS, dropped):
+        row = {"line": f"{table.name}:{number}"} | dict.fromkeys(FURTHER_COLUMNS, "")
+        row |= {column: cell.strip() for column, cell in cells.items()}
+        row |= {column: _text(row[column]) for column in ("transcript", "translation")}
+        try:
+            language(row["lang"])
+        except DataError as error:
+            dropped.append(Dropped(row["line"], row["lang"], str(error)))
+        else:
+            yield row
+
+
+def _text(cell: str) -> str:
+    """The sentence in a cell, "" for one that says nothing, such as a spreadsheet's NaN."""
+    text = clean(cell)
+    try:
+        kaldi.check_text(text)
+    except DataError:
+        return ""
+    return text
+
+
+def _check_columns(table: Path, rows: list[dict[str, str]], langs: list[str]) -> None:
+    """DataError: a language that is unknown or has no row, or translations into several."""
+    found = {row["lang"] for row in rows}
+    for lang in langs:
+        if language(lang).code not in found:
+            raise DataError(f"{table}: no row with '{lang}' in the column lang; correct --langs")
+    if len(targets := sorted({row["target_lang"] for row in rows})) > 1:
+        raise DataError(
+            f"{table}: '{targets[0]}' and '{targets[1]}' in the column target_lang; a model"
+            " translates into one language: make a table for each"
+        )
+
+
+def _unique(
+    rows: list[dict[str, str]], folder: Path, folds: int, dropped: list[Dropped]
+) -> list[tuple[dict[str, str], Utterance]]:
+    """Every row with its utterance, if it makes sense and the audio isn't that of a row before."""
+    unique: dict[str, tuple[dict[str, str], Utterance]] = {}
+    for row in rows:
+        try:
+            utterance = _utterance(row, folder, folds)
+            if before := unique.get(utterance.id):
+                raise DataError(f"the same audio as {before[0]['line']}")
+        except DataError as error:
+            dropped.append(Dropped(row["line"], row["lang"], str(error)))
+        else:
+            unique[utterance.id] = row, utterance
+    return list(unique.values())
+
+
+def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
+    """An utterance whose id holds a name for its audio file and, in ms, the stretch of it.
+
+    DataError: a cell that makes no sense, or one that the others need is empty.
+    """
+    if not row["audio"]:
+        raise DataError("nothing in the column audio")
+    start, end = _seconds(row["start"]) or 0.0, _seconds(row["end"])
+    audio = folder / row["audio"]
+    key = f"{_plain(audio.stem)}-{hashlib.sha256(row['audio'].encode()).hexdigest()[:8]}"
+    speaker = f"{row['lang']}_{_plain(row['speaker']) or key}"
+    utterance = f"{speaker}-{key}" if row["speaker"] else speaker
+    flac = None
+    if (start, end) != (0.0, None):
+        last = "end" if end is None else f"{1000 * end:08.0f}"
+        utterance += f"-{1000 * start:08.0f}-{last}"
+        flac = Path("audio", row["lang"], f"{utterance}.flac")
+    name = _set(row, folds)
+    texts = row["transcript"], row["translation"]
+    return Utterance(name, row["lang"], speaker, utterance, audio, flac, *texts, start, end)
+
+
+def _plain(name: str) -> str:
+    """Letters, digits, hyphens and underscores, as ids and file names want them."""
+    return re.sub(r"[^\w-]+", "_", name)
+
+
+def _seconds(cell: str) -> float | None:
+    if not cell:
+        return None
+    if not re.fullmatch(r"\d+(\.\d*)?", cell):
+        raise DataError(f"'{cell}' is no time in seconds")
+    return float(cell)
+
+
+def _set(row: dict[str, str], folds: int) -> str:
+    """The row's set: what it says, else what the hash of its translation says.
+
+    DataError: none of SPLITS, nothing to learn from it, or dev or test without both texts.
+    """
+    split, text, translation = row["split"], row["transcript"], row["translation"]
+    if split not in ("", *SPLITS):
+        raise DataError(f"split '{split}': it takes train, dev or test, or nothing")
+    if not text and not translation:
+        raise DataError("neither transcript nor translation")
+    if text and translation:
+        made = {0: "test", 1: "dev"}.get(fold_of(words(translation), folds), "train")
+        return split or made
+    if split in ("dev", "test"):
+        raise DataError(f"no {'translation' if text else 'transcript'}, which {split} needs")
+    return "untranslated" if text else "untranscribed"
+
+
+def _is_given(row: dict[str, str], utterance: Utterance) -> bool:
+    """Whether the table itself says that the utterance belongs to its set."""
+    return row["split"] == utterance.set
+
+
+def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
+    """What may not be in two sets: transcripts in a language, translations in any."""
+    if utterance.text:
+        yield utterance.lang, words(utterance.text)
+    if utterance.translation:
+        yield "translation", words(utterance.translation)
+
+
+def _check_sets(table: Path, sets: dict[str, kaldi.Tables], langs: list[str]) -> None:
+    """DataError: nothing to train on, to choose models by, or to test a language on."""
+    found = {name.split("_")[0] for name in sets}
+    lost = [name for name in ("train", "dev") if name not in found]
+    lost += [f"test_{lang}" for lang in langs if f"test_{lang}" not in sets]
+    if lost:
+        raise DataError(
+            f"{table}: no row for {lost[0]}; fill the column split, or give other --folds"
+        )

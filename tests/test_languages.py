@@ -1,0 +1,27 @@
+"""The table of languages, against those of Whisper and mBART-50."""
+
+import pytest
+from transformers.models.mbart50.tokenization_mbart50 import FAIRSEQ_LANGUAGE_CODES
+from whisper.tokenizer import LANGUAGES as WHISPER_LANGUAGES
+
+from comsl.errors import DataError
+from comsl.languages import LANGUAGES, language
+
+
+def test_every_language_is_known_to_whisper_and_mbart() -> None:
+    assert {row.whisper for row in LANGUAGES.values()} <= WHISPER_LANGUAGES.keys()
+    added = {"ca_ES", "cy_GB"}  # tokens that mBART-50 lacks
+    assert {row.mbart for row in LANGUAGES.values()} - added <= set(FAIRSEQ_LANGUAGE_CODES)
+    for row in LANGUAGES.values():
+        assert row.mbart.startswith(row.whisper)
+
+
+def test_all_of_mbarts_that_whisper_hears_are_there() -> None:
+    heard = {code for code in FAIRSEQ_LANGUAGE_CODES if code.split("_")[0] in WHISPER_LANGUAGES}
+    assert heard <= {row.mbart for row in LANGUAGES.values()}
+
+
+def test_unknown_code() -> None:
+    assert language("sv-SE").whisper == "sv"
+    with pytest.raises(DataError, match="unknown language code 'sv'; known: "):
+        language("sv")

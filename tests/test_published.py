@@ -1,0 +1,36 @@
+"""The benchmarks' baseline computes the same losses, where an utterance has no padding."""
+
+import torch
+
+from benchmarks.published import published_loss
+from comsl.adapter import Adapter
+from comsl.language_model import LanguageModel
+from comsl.model import ComSLModel
+from comsl.speech_encoder import WhisperEncoder
+
+DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
+
+
+def test_baseline_equals_ours_without_padding(tiny_lm, tokenizer, batch):
+    torch.manual_seed(0)
+    model = ComSLModel(
+        LanguageModel(tiny_lm),
+        tokenizer,
+        WhisperEncoder(dims=DIMS, silence=0.0),
+        Adapter(16, 32),
+        teacher=LanguageModel(tiny_lm, from_scratch=True),
+    ).eval()
+    speech = 0.1 * torch.randn(1, 16000)
+    source, target = batch["source"][:1], batch["target"][:1]
+    source, target = source[source >= 0][None], target[target >= 0][None]
+    lengths = [torch.tensor([part.size(1)]) for part in (source, target, speech)]
+    ours, _, _ = model(source, lengths[0], target, lengths[1], speech, lengths[2], utt_id=["a"])
+    theirs = published_loss(model, speech, source, target, ["a"])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    gradients = [
+        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        for loss in (ours, theirs)
+    ]
+    for mine, other in zip(*gradients, strict=True):
+        if mine is not None and other is not None:
+            torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3)

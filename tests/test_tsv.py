@@ -1,0 +1,251 @@
+"""A corpus of one's own, from one table: sets, stretches of recordings, faults, the recipe."""
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import ROOT, run_tool
+
+from comsl.data import kaldi, tsv
+from comsl.data.pseudo import words
+from comsl.errors import DataError
+
+HEADER = ["audio", "lang", "transcript", "translation", "split", "start", "end", "speaker"]
+
+
+def tone(seconds: float, frequency: float, rate: int = 16000) -> np.ndarray:
+    return 0.3 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+
+
+def write(path: Path, rows: list[list[str]], header: list[str] = HEADER) -> Path:
+    lines = ["\t".join(row) for row in [header, *rows]]
+    path.write_text("\r\n".join(lines) + "\r\n", "utf-8", newline="")
+    return path
+
+
+def prepare(table: Path, *langs: str, folds: int = 20, max_dropped: float = 0.0) -> Path:
+    out = table.parent / "data"
+    tsv.prepare(table, list(langs), out, folds, 2, max_dropped)
+    return out
+
+
+def read(out: Path, field: str, sets: str = "*") -> dict[str, str]:
+    paths = sorted(out.glob(f"{sets}/{field}"))
+    return {key: value for path in paths for key, value in kaldi.read_table(path).items()}
+
+
+def reasons(out: Path) -> dict[str, str]:
+    lines = (out / "dropped.tsv").read_text("utf-8").splitlines()[1:]
+    return {line.split("\t")[0]: line.split("\t")[2] for line in lines}
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "a.wav", tone(1, 440), 16000)
+    return tmp_path
+
+
+def plain_rows(count: int, audio: str = "a.wav") -> list[list[str]]:
+    """French and Italian of the same English, every sentence by two speakers, no split."""
+    return [
+        [audio, lang, f"{word} {n}", f"Sentence {n}.", "", "", "", f"{lang}{speaker} {n}"]
+        for n in range(count)
+        for lang, word in (("fr", "Phrase"), ("it", "Frase"))
+        for speaker in "ab"
+    ]
+
+
+def test_made_sets_share_no_sentence_whatever_the_order(audio: Path) -> None:
+    rows = plain_rows(120)
+    rows += [["a.wav", "fr", "Phrase 3 !", f"Other {n}.", "", "", "", f"c{n}"] for n in range(40)]
+    first = prepare(write(audio / "t.tsv", rows), "fr", "it", max_dropped=0.5)
+    sets = {name: set(read(first, "text.src", f"{name}_*")) for name in ("train", "dev", "test")}
+    home: dict[tuple[str, str], str] = {}
+    for field in ("text.src", "text.tgt"):
+        for name in sets:
+            for text in read(first, field, f"{name}_*").values():
+                assert home.setdefault((field, words(text)), name) == name
+    assert 8 <= len(sets["test"]) <= 50
+    assert len(sets["train"]) > 300
+    random.Random(0).shuffle(rows)
+    again = prepare(write(audio / "t.tsv", rows), "fr", "it", max_dropped=0.5)
+    assert {name: set(read(again, "text.src", f"{name}_*")) for name in sets} == sets
+
+
+def test_given_sets_stay_and_made_ones_avoid_them(audio: Path) -> None:
+    rows = [
+        ["a.wav", "fr", text, english, split, "", "", str(n)]
+        for n, (split, text, english) in enumerate(
+            [
+                ("test", "Un", "One"),
+                ("dev", "Deux", "Two"),
+                ("train", "Trois", "Three"),
+                ("train", "Un", "A one"),
+                ("", "Un", "One thing"),
+                ("", "Autre", "two!"),
+            ]
+        )
+    ]
+    out = prepare(write(audio / "t.tsv", rows), "fr", folds=10**9, max_dropped=0.5)
+    assert set(read(out, "text.tgt", "train_fr").values()) == {"Three", "A one"}
+    assert sorted(reasons(out).values()) == [
+        "would be in train, but dev has the same sentence",
+        "would be in train, but test has the same sentence",
+    ]
+
+
+def test_stretches_are_cut_and_whole_files_stay(tmp_path: Path) -> None:
+    """A stereo recording at 44.1 kHz: a second of 300 Hz, one of 600, one of 900."""
+    whole = np.concatenate([tone(1, 300 * n, 44100) for n in (1, 2, 3)])
+    soundfile.write(tmp_path / "talk.ogg", np.stack([whole, whole], axis=1), 44100)
+    soundfile.write(tmp_path / "a b.wav", tone(1, 440), 16000)
+    rows = [
+        ["talk.ogg", "fr", "un", "one", "train", "0", "1", "Ann Lee"],
+        ["talk.ogg", "fr", "deux", "two", "dev", "1.0", "2.0", "Ann Lee"],
+        ["talk.ogg", "fr", "trois", "three", "train", "2", "", "Bo"],
+        [str(tmp_path / "a b.wav"), "fr", "la", "a", "test", "", "", ""],
+    ]
+    out = prepare(write(tmp_path / "t.tsv", rows), "fr")
+    assert [kaldi.validate_dir(out / f"{name}_fr") for name in ("train", "dev", "test")] == [
+        2,
+        1,
+        1,
+    ]
+    texts, paths = read(out, "text.tgt"), read(out, "wav.scp")
+    for utterance, frequency in {"one": 300, "two": 600, "three": 900, "a": 440}.items():
+        (key,) = (key for key, text in texts.items() if text == utterance)
+        samples, rate = soundfile.read(paths[key])
+        assert (samples.ndim, rate) == (1, 16000)
+        assert float(read(out, "utt2dur")[key]) == pytest.approx(len(samples) / rate, abs=0.01)
+        assert len(samples) == pytest.approx(16000, abs=200)
+        middle = np.abs(np.fft.rfft(samples[4000:12000]))
+        assert np.argmax(middle) * 2 == pytest.approx(frequency, abs=4)
+    assert str(tmp_path / "a b.wav") in paths.values()
+    assert sorted(set(read(out, "utt2spk").values()))[:2] == ["fr_Ann_Lee", "fr_Bo"]
+
+
+def test_rows_with_one_text_are_kept_apart(audio: Path) -> None:
+    rows = plain_rows(60)
+    rows += [
+        ["a.wav", "fr", "Sans traduction", "", "", "", "", "x"],
+        ["a.wav", "fr", "", "No transcript", "train", "", "", "y"],
+        ["a.wav", "fr", "nan", "Nor here", "", "", "", "z"],
+    ]
+    out = prepare(write(audio / "t.tsv", rows), "fr", "it")
+    assert list(read(out, "text.src", "untranslated_fr").values()) == ["Sans traduction"]
+    assert sorted(read(out, "text.tgt", "untranscribed_fr").values()) == [
+        "No transcript",
+        "Nor here",
+    ]
+    assert not (out / "untranscribed_fr" / "text.src").exists()
+    counts = run_tool("validate_data", out).stdout
+    assert f"{out}/untranscribed_fr: 2 utterances" in counts
+
+
+def test_every_unusable_row_has_its_reason(audio: Path) -> None:
+    soundfile.write(audio / "silent.wav", np.zeros(16000), 16000)
+    rows = [
+        ["a.wav", "fr", "un", "one", "train", "", "", ""],
+        ["a.wav", "fr", '"""deux"" fois"', "two", "dev", "0", "0.5", ""],
+        ["a.wav", "fr", "trois", '"three"', "test", "0.5", "", ""],
+        ["a.wav", "fr", "quatre", "four", "train", "0.5", "0.2", ""],
+        ["a.wav", "fr", "cinq", "five", "train", "0.5", "3", ""],
+        ["a.wav", "fr", "six", "six", "train", "0,5", "", ""],
+        ["a.wav", "fr", "sept", "seven", "valid", "", "", ""],
+        ["a.wav", "fr", "huit", "", "test", "", "", ""],
+        ["a.wav", "fr", "", "", "train", "", "", ""],
+        ["a.wav", "fr", "neuf", "nine", "train", "", "", ""],
+        ["gone.wav", "fr", "dix", "ten", "train", "", "", ""],
+        ["silent.wav", "fr", "onze", "eleven", "train", "", "", ""],
+        ["", "fr", "douze", "twelve", "train", "", "", ""],
+        ["a.wav", "french", "treize", "thirteen", "train", "", "", ""],
+        ["a.wav", "fr", "quatorze", "fourteen"],
+        ["a.wav", "it", "quindici", "fifteen", "train", "", "", ""],
+    ]
+    out = prepare(write(audio / "t.tsv", rows), "fr", max_dropped=0.9)
+    assert read(out, "text.src", "dev_fr").popitem()[1] == '"deux" fois'
+    assert read(out, "text.tgt", "test_fr").popitem()[1] == "three"
+    found = list(reasons(out).items())
+    for where, reason in [
+        ("t.tsv:7", "'0,5' is no time in seconds"),
+        ("t.tsv:8", "split 'valid': it takes train, dev or test, or nothing"),
+        ("t.tsv:9", "no translation, which test needs"),
+        ("t.tsv:10", "neither transcript nor translation"),
+        ("t.tsv:11", "the same audio as t.tsv:2"),
+        ("t.tsv:14", "nothing in the column audio"),
+        ("t.tsv:15", "unknown language code 'french'"),
+        ("t.tsv:16", "4 columns, not 8"),
+        ("fr_a-", "0.5 to 0.2 s of a recording of 1.00 s"),
+        ("fr_a-", "0.5 to 3 s of a recording of 1.00 s"),
+        ("fr_gone-", "no audio file"),
+        ("fr_silent-", "silent audio"),
+    ]:
+        (item,) = (pair for pair in found if pair[0].startswith(where) and reason in pair[1])
+        found.remove(item)
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "complaint"),
+    [
+        (["audio,lang,transcript"], [], "no column 'audio' in its header 'audio,lang,transcript'"),
+        (["audio", "lang", "translation"], [], "no column 'transcript' in its header"),
+        (['"audio"', *HEADER[1:]], [], "no column 'audio'.*separated by tabs, without quotes"),
+        (HEADER, [["a.wav", "it", "a", "b", "train", "", "", ""]], "no row with 'fr' in"),
+        (
+            [*HEADER, "target_lang"],
+            [["a.wav", "fr", "a", "b", "", "", "", "", lang] for lang in ("de", "en")],
+            "'de' and 'en' in the column target_lang; a model translates into one",
+        ),
+        (
+            HEADER,
+            [["a.wav", "fr", "a", "b", "train", "", "", ""], ["a.wav", "fr", '"one\nline', 'x"']],
+            r"2 of 3 utterances can't be used.*t\.tsv:3 \(3 columns, not 8: a tab or line break",
+        ),
+        (HEADER, [["a.wav", "fr", "a", "b", "train", "", "", ""]], "no row for dev; fill the col"),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_one_line(audio: Path, header, rows, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint) as caught:
+        prepare(write(audio / "t.tsv", rows, header), "fr")
+    assert "\n" not in str(caught.value)
+    assert not list(audio.glob("*data*"))
+
+
+def test_wrong_options_end_in_one_line(audio: Path) -> None:
+    for options, complaint in [
+        (["--langs", "fr"], "nowhere.tsv: no such file"),
+        (["--langs", "fr", "--folds", 2], "--folds 2: at least 3"),
+        (["--langs", "fr", "--nj", 0], "--nj 0: at least one"),
+    ]:
+        done = run_tool("prepare_tsv", "--tsv", audio / "nowhere.tsv", *options, check=False)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert complaint in line
+
+
+def test_the_recipe_takes_a_table_and_sees_when_it_changes(audio: Path) -> None:
+    """Stages 1 and 2 as a user runs them; audio is given relative to the table."""
+    table = write(audio / "my table.tsv", plain_rows(60))
+    command = [
+        *(str(ROOT / "egs2/tsv/comsl1/run.sh"), "--tsv", str(table), "--langs", "fr it"),
+        *("--datadir", f"{audio}/data", "--dumpdir", f"{audio}/dump", "--expdir", f"{audio}/exp"),
+        *("--stop_stage", "2", "--nj", "2"),
+    ]
+
+    def run() -> str:
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run()
+    assert kaldi.validate_dir(audio / "dump/tsv/raw/train") > 100
+    assert run().count("up to date") == 2
+    write(table, [*plain_rows(60), ["a.wav", "fr", "De plus", "One more", "test", "", "", ""]])
+    assert "up to date" not in run()
+    assert "One more" in kaldi.read_table(audio / "dump/tsv/raw/test_fr/text.tgt").values()
