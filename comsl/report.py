@@ -25,8 +25,8 @@ PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "j
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
 STUDY_NOTE = (
     "BLEU by language, on average, and of all languages together, the last with sacreBLEU's paired "
-    "bootstrap against {compared}; {utterances} utterances, the test sets of {folds} splits of the "
-    "corpus. NLL: negative log-likelihood a token of the references given the speech "
+    "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets are "
+    "pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
     "(teacher-forced, in nats, lower is better), the interval by a paired bootstrap over English "
     "sentences. Updates and minutes of training on one split; GB: peak memory of its process. "
     "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
