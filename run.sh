@@ -34,34 +34,64 @@ max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
 speech_encoder=base  # Whisper model: base, medium, large-v2 ...
 silence=0.5       # seconds of silence that the speech encoder hears after a clip's end
+top_blocks=0      # of its blocks, how many run in training, on cached states from below them (stage 5)
 language_model=   # mBART to start from: folder or hub id
 lm_size=          # or its size as JSON, to make one from nothing
 lm_config=        # training of the language model (stage 3)
+fine_tuned_lm=true   # the language blocks start from stage 3's model; false: from what that started from
 frozen_config=    # composite training, first phase: speech encoder frozen (stage 6)
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
+frozen_phase=some # how much of the two phases the speech encoder stays frozen: none, some or all
+override=         # files of what changes against all these, such as conf/modality_gap/waco.yaml
+tasks="st asr mt" # what stage 7 does with the test set
 decode_config=conf/decode.yaml  # beam and batch (stages 7 and 8)
+
+# Options: a study: rows, conf/<study>/<row>.yaml, trained, decoded and compared instead of one model
+study=            # ablation or modality_gap
+study_rows=       # some of its rows only, such as "1_st 2_mt"
+study_opts=       # further options of every row
+study_folds=      # splits of the corpus whose test sets are pooled, such as "0 1 2"; 0 is the recipe's own
 # End of options
 
 . local/parse_options.sh
 . local/stages.sh
+. local/study.sh
 parse_options "$@"
 [ -n "$data_sh" ] || exec egs2/asterisk/comsl1/run.sh "${arguments[@]}"
 if $text_only && [ "$stop_stage" -gt 3 ]; then stop_stage=3; fi
 check_range "$stage" "$stop_stage"
 [ -n "${langs// /}" ] || die "--langs is empty: name the source languages, such as \"fr it\""
+if [ -n "$study" ]; then check_study; fi
 
 . ./path.sh
 . ./cmd.sh
 
+if [ -n "$override" ]; then
+  # shellcheck disable=SC2086 # several files
+  overrides=$(python -m comsl.bin.overrides --run $override)
+  # shellcheck disable=SC2086 # several options
+  parse_options $overrides
+fi
+[[ $frozen_phase =~ ^(none|some|all)$ ]] || die "--frozen_phase is none, some or all, not '$frozen_phase'"
+
 data=$datadir/$recipe
 raw=$dumpdir/$recipe/raw
 encoder=$dumpdir/$recipe/encoder
+if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher
 exp=$expdir/$recipe
 experiment=$exp/$(basename "${train_config#*train_}" .yaml)
+if [ -n "$override" ]; then # the last file's, conf/ablation/1_st.yaml, is ablation/1_st
+  experiment=$exp/$(basename "$(dirname "${override##* }")")/$(basename "$override" .yaml)
+fi
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
 decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
 report=$exp/report
+if [ -n "$study" ]; then
+  run_study
+  exit
+fi
+
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set=train_with_pseudo; else skip_stages+=" 4"; fi
 if $skip_train; then skip_stages+=" 3 6"; fi
@@ -103,6 +133,23 @@ data_options() {
     options+=("--$1_data_path_and_name_and_type" "$teacher/$2/feats.scp,teacher,kaldi_ark")
   fi
 }
+
+# train_phase LOG CONFIG FOLDER OPTIONS...: the composite model, on cached states where its configuration says so.
+train_phase() {
+  local options=("${@:4}")
+  if grep -q '^speech_encoder: cached' "$2"; then
+    options+=(--speech_encoder_conf "top_blocks=$top_blocks")
+    data_options train "$train_set" "$encoder/$train_set/feats.scp" kaldi_ark
+    data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
+  else
+    data_options train "$train_set" "$raw/$train_set/wav.scp" sound
+    data_options valid dev "$raw/dev/wav.scp" sound
+  fi
+  train "$1" --config "$2" --output_dir "$3" "${options[@]}"
+}
+
+# A number that both phases' configurations have, `max_epoch: 6` or an indented one, summed.
+both_phases() { awk -v name="$1:" '$1 == name { sum += $2 } END { print sum }' "$frozen_config" "$train_config"; }
 
 # A flat YAML file as options: `beam_size: 5` becomes `--beam_size 5`.
 yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
@@ -158,7 +205,7 @@ needs[5]="2 3 ${pseudo_set:+4}"
 makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp $teacher/$train_set/feats.scp $teacher/dev/feats.scp"
 stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
-    --speech_encoder "$speech_encoder" --silence "$silence"
+    --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks"
   job teacher python -m comsl.bin.extract_teacher --raw "$raw" --out "$teacher" --sets "$train_set dev" \
     --language_model "$exp/lm"
 }
@@ -166,25 +213,39 @@ stage_5() {
 # Stage 6: composite training: speech encoder frozen, then everything
 needs[6]="2 3 5" makes[6]=$experiment/valid.ce_st.ave.pth
 stage_6() {
-  local options=() whisper=(--speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
+  local start=$exp/lm frozen=(--speech_encoder_conf trainable_blocks=0) whole shared overrides
+  if ! $fine_tuned_lm; then
+    start=$exp/lm_train/start
+    [ -d "$start" ] || start=$language_model
+  fi
+  whole=(--max_epoch "$(both_phases max_epoch)" --scheduler_conf "total_steps=$(both_phases total_steps)")
+  shared=(--language_model "$start" --teacher "$exp/lm")
+  shared+=(--speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
+  if [ -n "$override" ]; then
+    # shellcheck disable=SC2086 # several files
+    overrides=$(python -m comsl.bin.overrides $override)
+    # shellcheck disable=SC2206 # several options
+    shared+=($overrides)
+  fi
   resume_or_set_aside "$experiment"
-  data_options train "$train_set" "$encoder/$train_set/feats.scp" kaldi_ark
-  data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
-  train frozen --config "$frozen_config" --language_model "$exp/lm" --teacher "$exp/lm" \
-    --output_dir "$experiment/frozen" "${whisper[@]}" "${options[@]}"
-  options=()
-  data_options train "$train_set" "$raw/$train_set/wav.scp" sound
-  data_options valid dev "$raw/dev/wav.scp" sound
-  train joint --config "$train_config" --language_model "$exp/lm" --teacher "$exp/lm" \
-    --init_param "$experiment/frozen/valid.ce_st.ave.pth" --output_dir "$experiment" "${whisper[@]}" "${options[@]}"
+  case $frozen_phase in
+    none) train_phase joint "$train_config" "$experiment" "${whole[@]}" "${shared[@]}" ;;
+    some)
+      train_phase frozen "$frozen_config" "$experiment/frozen" "${shared[@]}" "${frozen[@]}"
+      train_phase joint "$train_config" "$experiment" "${shared[@]}" \
+        --init_param "$experiment/frozen/valid.ce_st.ave.pth"
+      ;;
+    all) train_phase frozen "$frozen_config" "$experiment" "${whole[@]}" "${shared[@]}" "${frozen[@]}" ;;
+  esac
 }
 
-# Stage 7: decoding: ST, and ASR and MT by the same model
-needs[7]="2 6" makes[7]=$decoded/$last_set/text.mt
+# Stage 7: decoding: ST, and ASR and MT by the same model; likelihood of the references
+needs[7]="2 6" makes[7]=$decoded/$last_set/nll.st
 stage_7() {
+  local options=(--model "$experiment" --raw "$raw" --set "$test_set" --langs "$langs" --out "$decoded")
   # shellcheck disable=SC2046 # several options
-  job decode python -m comsl.bin.decode --model "$experiment" --raw "$raw" --set "$test_set" --langs "$langs" \
-    --out "$decoded" $(yaml_options "$decode_config")
+  job decode python -m comsl.bin.decode "${options[@]}" --tasks "$tasks" $(yaml_options "$decode_config")
+  job likelihood python -m comsl.bin.likelihood "${options[@]}"
 }
 
 # Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
@@ -204,12 +265,13 @@ stage_8() {
 # Stage 9: scores and report
 needs[9]="2 7 8?" makes[9]=$report/index.html
 stage_9() {
-  local system systems=(--system "comsl=$decoded")
+  local system systems=(--system "comsl=$decoded") trained=(--experiment "$experiment")
+  if [ -d "$experiment/frozen" ]; then trained=(--experiment "$experiment/frozen" "${trained[@]}"); fi
   for system in whisper-zero-shot cascade mt-true-transcript; do
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system"); fi
   done
   python -m comsl.bin.score --recipe "$recipe" --raw "$raw" --set "$test_set" --langs "$langs" "${systems[@]}" \
-    --experiment "$experiment/frozen" --experiment "$experiment" --out "$report" --command "$COMSL_COMMAND"
+    "${trained[@]}" --out "$report" --command "$COMSL_COMMAND"
 }
 
 # Stage 10: analysis: speech-text similarity

@@ -18,12 +18,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment's curves by tag (`loss_st`, ...), and how long it took."""
+    """One experiment's curves by tag (`loss_st`, ...), and how long it took; steps: batches."""
 
     name: str
     train: dict[str, Curve]
     valid: dict[str, Curve]
     epochs: float
+    steps: int
     minutes: float
 
 
@@ -46,7 +47,8 @@ def read_run(experiment: Path) -> Run:
         {tag: _curve(points, ends, sessions) for tag, points in side.items()}
         for side in (scalars, _merge(valid))
     ]
-    return Run(experiment.name, *curves, ends[-1][1], _elapsed(sessions[-1][1], sessions))
+    steps, epochs = ends[-1]
+    return Run(experiment.name, *curves, epochs, steps, _elapsed(sessions[-1][1], sessions))
 
 
 @dataclass(frozen=True)

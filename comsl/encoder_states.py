@@ -21,12 +21,13 @@ FRAMES_PER_SECOND = 50
 class Settings:
     """What the files depend on, besides the audio.
 
-    speech_encoder: Whisper model; silence: seconds appended; compression_method, shard_utts: as
-    StateArks has them.
+    speech_encoder: Whisper model; silence: seconds appended; top_blocks: states are those below so
+    many of its last blocks, 0 is its output; compression_method, shard_utts: as StateArks has them.
     """
 
     speech_encoder: str
     silence: float
+    top_blocks: int
     compression_method: int
     shard_utts: int
 
@@ -81,6 +82,10 @@ class EncoderStates:
         waves = [torch.from_numpy(read_wave(key, path)) for key, path in wav_scp.items()]
         samples = torch.tensor([len(wave) for wave in waves])
         speech = pad_sequence(waves, batch_first=True)
-        states, lengths, _ = self.encoder(speech.to(self.device), samples.to(self.device))
+        batch = speech.to(self.device), samples.to(self.device)
+        if top_blocks := self.settings.top_blocks:
+            states, lengths = self.encoder.states_below(top_blocks, *batch)
+        else:
+            states, lengths, _ = self.encoder(*batch)
         for key, one, length in zip(wav_scp, states.cpu().numpy(), lengths.tolist(), strict=True):
             yield key, one[:length]

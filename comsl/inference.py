@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.data.audio import RATE, is_silent, read_audio
 from comsl.errors import DataError
-from comsl.model import ComSLModel
+from comsl.model import Branch, ComSLModel
+from comsl.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
 
 Audio = str | Path | tuple[np.ndarray, int]
@@ -41,14 +42,15 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
     if args.speech_encoder == "cached":
         args.speech_encoder = "whisper"
-        args.speech_encoder_conf.pop("input_size")
+        for name in ("input_size", "top_blocks"):
+            args.speech_encoder_conf.pop(name, None)
     model = ComSLTask.build_model(args)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(f"{checkpoint}: not this configuration's weights: {error}") from error
-    # Only the encoder may be absent: a frozen phase on cached states does not store it.
+    # Only of the encoder may anything be absent: what cached states stand for is not stored.
     missing = [name for name in missing if not name.startswith("speech_encoder.")]
     if missing or unexpected:
         name = (missing + unexpected)[0]
@@ -117,6 +119,23 @@ class SpeechTranslator:
         texts = iter(self.generate(task, flat, [src_lang] * len(flat), beam_size))
         results = [" ".join(next(texts) for _ in group) for group in pieces]
         return results if isinstance(audio, list) else results[0]
+
+    @torch.inference_mode()
+    def score(self, wave: np.ndarray, text: str, lang: str) -> tuple[float, int]:
+        """`- log p(text | speech)`, the teacher-forced ST loss, and its number of tokens.
+
+        wave: (samples,) at 16 kHz; text: a translation, whose tokens and `</s>` count, its language
+        code not.
+        """
+        speech = self._pad([wave])
+        code = torch.tensor([self.tokenizer.code(lang)], device=self.device)
+        y = self._pad([self.tokenizer.encode(text, self.target_lang)])
+        e_s = self.model.embed_speech(speech.values, speech.lengths, code)
+        branch = Branch(y, self.model.encode_speech(e_s)[0])
+        groups = self.model.decode({"st": branch}, None)
+        head = self.model.language_model.head
+        _, terms = likelihood(groups, head, {"ce_st": 1.0, "kd_st": 0.0})
+        return float(terms["ce_st"]), len(branch.labels)
 
     def generate(
         self,

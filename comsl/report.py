@@ -1,11 +1,12 @@
 """The report: tables of scores as text, Markdown and HTML, with pictures and clips to play.
 
-Its pieces stand alone (a table, a picture, a sample, the three writers), so that studies can add
-tables and pictures of their own.
+Its pieces stand alone (a table, a picture, a sample, the three writers): a study's report is made
+of them too, in a folder of its own below the recipe's, whose index.html takes its table in.
 """
 
 import base64
 import io
+import json
 import os
 import platform
 import subprocess
@@ -22,7 +23,16 @@ from comsl.scoring import GROUPS, Output, Texts
 
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
-# In index.html the pictures stand between these, so that a later stage can bring them up to date.
+STUDY_NOTE = (
+    "BLEU by language, on average, and of all languages together, the last with sacreBLEU's paired "
+    "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets are "
+    "pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
+    "(teacher-forced, in nats, lower is better), the interval by a paired bootstrap over English "
+    "sentences. Updates and minutes of training on one split; GB: peak memory of its process. "
+    "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
+    "Signature: {signature}"
+)
+# In index.html studies and pictures stand between these: a later stage brings them up to date.
 PICTURES = ("<!-- pictures -->\n", "<!-- end of pictures -->")
 
 
@@ -40,8 +50,13 @@ class Table:
         """As text in one of tabulate's styles: `github` is Markdown, `simple` for a terminal."""
         from tabulate import tabulate
 
-        aligned = ["left" if isinstance(cell, str) else "right" for cell in self.rows[0]]
+        columns = range(len(self.header))
+        aligned = ["left" if self.is_text(column) else "right" for column in columns]
         return tabulate(self.cells(), self.header, style, disable_numparse=True, colalign=aligned)
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column has no number in it."""
+        return all(isinstance(row[column], str) for row in self.rows)
 
     def cells(self) -> list[list[str]]:
         """Every cell as it is printed."""
@@ -135,6 +150,44 @@ def significance_table(results: Mapping) -> Table | None:
     return Table("Significance", header, rows, note=note)
 
 
+def study_title(results: Mapping) -> str:
+    """What a study's table is called."""
+    return f"Study: {results['study'].replace('_', ' ')}"
+
+
+def study_table(results: Mapping) -> Table:
+    """The rows of a study's `results.json`."""
+    tests = results["significance"]
+    langs = [*results["systems"][0]["utterances"], "avg"]
+    header = ["row", *langs, "all, 95 % interval", "difference", "p"]
+    header += ["NLL", "difference, 95 % interval", "updates", "minutes", "GB", "published"]
+    rows = [_study_row(*pair, langs) for pair in zip(results["systems"], tests, strict=True)]
+    note = STUDY_NOTE.format(**tests[0], folds=results["folds"], compared=results["compared"])
+    return Table(study_title(results), header, rows, note=note)
+
+
+def _study_row(entry: Mapping, test: Mapping, langs: Sequence[str]) -> list[str | int | float]:
+    nll, cost = entry["nll"], entry["cost"]
+    differences = ["", "", ""]
+    if test["system"] != test["baseline"]:
+        low, high = nll["ci95"]
+        differences = [
+            test["score"] - test["baseline_score"],
+            f"{test['p_value']:.4f}",
+            f"{nll['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
+        ]
+    return [
+        entry["name"].partition("/")[2],
+        *(entry["bleu"][lang] for lang in langs),
+        _interval(test["score"], test["ci95"]),
+        *differences[:2],
+        f"{nll['per_token']:.3f}",
+        differences[2],
+        *(cost[name] for name in ("updates", "minutes", "memory_gb")),
+        "" if entry["published"] is None else f"{entry['published']:.2f}",
+    ]
+
+
 def _interval(score: float, bounds: Sequence[float]) -> str:
     return f"{score:.1f} [{bounds[0]:.1f}, {bounds[1]:.1f}]"
 
@@ -206,6 +259,12 @@ def pictures(out: Path) -> dict[str, str]:
     }
 
 
+def read_studies(out: Path) -> list[Table]:
+    """The tables of the studies whose reports lie in folders of `out`."""
+    paths = sorted(out.glob("*/results.json"))
+    return [study_table(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
 def _caption(stem: str) -> str:
     similarity = f"Similarity of speech and transcript: {stem.removeprefix('similarity_')}"
     return CAPTIONS.get(stem, similarity)
@@ -232,6 +291,7 @@ def write_html(
         "report.html.j2",
         title=title,
         tables=tables,
+        studies=read_studies(path.parent),
         pictures=pictures(path.parent),
         samples=by_lang,
         command=run["command"],
@@ -241,13 +301,14 @@ def write_html(
 
 
 def update_pictures(folder: Path) -> None:
-    """Put the pictures that lie in `folder` into its index.html, if there is one yet."""
+    """Put what lies in `folder`, pictures and the tables of studies, into its index.html, if there
+    is one yet."""
     path = folder / "index.html"
     if path.is_file():
         begin, end = PICTURES
         before, _, rest = path.read_text(encoding="utf-8").partition(begin)
         after = rest.partition(end)[2]
-        block = _render("pictures.html.j2", pictures=pictures(folder))
+        block = _render("pictures.html.j2", studies=read_studies(folder), pictures=pictures(folder))
         write_text(path, f"{before}{begin}{block}{end}{after}")
 
 

@@ -1,9 +1,11 @@
 """Speech blocks: Whisper's encoder at real lengths, or its cached states (method.md, section 2)."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE, mel_filters
 from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlock
@@ -46,24 +48,15 @@ class WhisperEncoder(AbsEncoder):
         dims: dict[str, int] | None = None,
     ):
         super().__init__()
-        self.encoder = AudioEncoder(**dims) if dims else load_whisper(model, downloads).encoder
+        self.encoder = _load(model, downloads, dims)
         self.silence = silence
         n_mels = self.encoder.conv1.in_channels
         self.register_buffer("mel_filters", mel_filters("cpu", n_mels).clone(), persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
-        blocks = len(self.encoder.blocks)
-        if trainable_blocks is not None and not 0 <= trainable_blocks <= blocks:
-            raise DataError(f"trainable_blocks {trainable_blocks}: the encoder has {blocks} blocks")
         self.all_train = trainable_blocks is None
-        self.frozen_blocks = 0 if self.all_train else blocks - trainable_blocks
-        self._freeze()
-
-    def _freeze(self) -> None:
-        self.encoder.requires_grad_(self.all_train)
-        for block in self.encoder.blocks[self.frozen_blocks :]:
-            block.requires_grad_(True)
-        if self.frozen_blocks < len(self.encoder.blocks):
-            self.encoder.ln_post.requires_grad_(True)
+        self.frozen_blocks = 0
+        if not self.all_train:
+            self.frozen_blocks = _freeze(self.encoder, self.encoder.blocks, trainable_blocks)
 
     def output_size(self) -> int:
         return self.encoder.ln_post.normalized_shape[0]
@@ -88,6 +81,13 @@ class WhisperEncoder(AbsEncoder):
 
         DataError: an utterance is empty or longer than the encoder's window.
         """
+        states, frames = self.states_below(0, speech, speech_lengths)
+        return _normalise(self.encoder.ln_post, states, frames), frames, None
+
+    def states_below(
+        self, top_blocks: int, speech: Tensor, speech_lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, but the states (B, T, d) that its last `top_blocks` blocks start from."""
         samples = speech_lengths.tolist()
         frames = torch.tensor([num_frames(n, self.silence) for n in samples], device=speech.device)
         self._check(samples, frames)
@@ -95,13 +95,8 @@ class WhisperEncoder(AbsEncoder):
             mel, mel_frames = self.log_mel(speech.float(), samples)
         with _gradient(self.all_train):
             states = self._convolve(mel, mel_frames, frames)
-        mask = _valid(frames, states.shape[1])
-        key_mask = None if mask.all() else mask[:, None, None, :]
-        for index, block in enumerate(self.encoder.blocks):
-            with _gradient(index >= self.frozen_blocks):
-                states = _block(block, states, key_mask)
-        states = self.encoder.ln_post(states)
-        return states * mask[..., None], frames, None
+        below = len(self.encoder.blocks) - len(_top_of(self.encoder, top_blocks))
+        return _run(self.encoder.blocks[:below], self.frozen_blocks, states, frames), frames
 
     def _check(self, samples: list[int], frames: Tensor) -> None:
         window = self.encoder.positional_embedding.shape[0]
@@ -146,28 +141,80 @@ class WhisperEncoder(AbsEncoder):
 
 
 class CachedStates(AbsEncoder):
-    """In the encoder's place when its states were computed in advance (stage 5): passes them on.
+    """In the encoder's place when its states were computed in advance (stage 5): passes them on,
+    or, where they are from below its last `top_blocks` blocks, runs those.
 
-    input_size: their width `d`; model, silence: the WhisperEncoder that made them, which takes
-    this one's place when the trained model is used.
+    Parameters bear WhisperEncoder's names, so that checkpoints of either fit the other.
+
+    input_size: width `d` of the states; model, silence: the WhisperEncoder that made them, which
+    takes this one's place when the trained model is used; trainable_blocks, downloads, dims: as
+    WhisperEncoder has them.
     """
 
-    def __init__(self, input_size: int, model: str = "base", silence: float = 0.5):
+    def __init__(
+        self,
+        input_size: int,
+        model: str = "base",
+        silence: float = 0.5,
+        top_blocks: int = 0,
+        trainable_blocks: int | None = None,
+        downloads: str = "downloads",
+        dims: dict[str, int] | None = None,
+    ):
         super().__init__()
         self.input_size = input_size
+        self.encoder = None
+        if top_blocks:
+            whole = _load(model, downloads, dims)
+            blocks = _top_of(whole, top_blocks)
+            self.encoder = nn.Module()
+            self.encoder.blocks = nn.ModuleDict(blocks)
+            self.encoder.ln_post = whole.ln_post
+            trainable_blocks = top_blocks if trainable_blocks is None else trainable_blocks
+            self.frozen_blocks = _freeze(self.encoder, list(blocks.values()), trainable_blocks)
 
     def output_size(self) -> int:
         return self.input_size
 
     def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
-        """States (B, T, d) and lengths (B,) in frames, as they are, and None. DataError: they are
-        of another width."""
+        """Cached states (B, T, d) and lengths (B,) in frames -> the encoder's, lengths, None.
+        DataError: they are of another width."""
         if states.shape[-1] != self.input_size:
             raise DataError(
                 f"cached states are {states.shape[-1]} wide, speech_encoder_conf's input_size is "
                 f"{self.input_size}: set it to the width of the model that stage 5 ran"
             )
-        return states[:, : lengths.max()], lengths, None
+        states = states[:, : lengths.max()]
+        if self.encoder is not None:
+            states = _run(self.encoder.blocks.values(), self.frozen_blocks, states, lengths)
+            states = _normalise(self.encoder.ln_post, states, lengths)
+        return states, lengths, None
+
+
+def _top_of(encoder: AudioEncoder, top_blocks: int) -> dict[str, ResidualAttentionBlock]:
+    """The last blocks of an encoder by their numbers. DataError: it hasn't as many."""
+    blocks = {str(number): block for number, block in enumerate(encoder.blocks)}
+    if not 0 <= top_blocks <= len(blocks):
+        raise DataError(f"top_blocks {top_blocks}: the encoder has {len(blocks)} blocks")
+    return dict(list(blocks.items())[len(blocks) - top_blocks :])
+
+
+def _load(model: str, downloads: str, dims: dict[str, int] | None) -> AudioEncoder:
+    return AudioEncoder(**dims) if dims else load_whisper(model, downloads).encoder
+
+
+def _freeze(encoder: nn.Module, blocks: Sequence[nn.Module], trainable_blocks: int) -> int:
+    """Let only the last of `blocks`, and the norm after them, train; the number of the others."""
+    if not 0 <= trainable_blocks <= len(blocks):
+        raise DataError(
+            f"trainable_blocks {trainable_blocks}: the encoder has {len(blocks)} blocks"
+        )
+    frozen = len(blocks) - trainable_blocks
+    encoder.requires_grad_(False)
+    for block in blocks[frozen:]:
+        block.requires_grad_(True)
+    encoder.ln_post.requires_grad_(trainable_blocks > 0)
+    return frozen
 
 
 def _gradient(wanted: bool) -> torch.set_grad_enabled:
@@ -177,6 +224,23 @@ def _gradient(wanted: bool) -> torch.set_grad_enabled:
 def _valid(lengths: Tensor, size: int) -> Tensor:
     """(B, size), True before each utterance's end."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def _run(
+    blocks: Iterable[ResidualAttentionBlock], frozen: int, states: Tensor, frames: Tensor
+) -> Tensor:
+    """States (B, T, d) through the blocks, the first `frozen` of them without gradient."""
+    mask = _valid(frames, states.shape[1])
+    key_mask = None if mask.all() else mask[:, None, None, :]
+    for index, block in enumerate(blocks):
+        with _gradient(index >= frozen):
+            states = _block(block, states, key_mask)
+    return states
+
+
+def _normalise(norm: nn.Module, states: Tensor, frames: Tensor) -> Tensor:
+    """The encoder's output: zero after each utterance's end."""
+    return norm(states) * _valid(frames, states.shape[1])[..., None]
 
 
 def _block(block: ResidualAttentionBlock, states: Tensor, mask: Tensor | None) -> Tensor:

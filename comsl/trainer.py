@@ -6,6 +6,7 @@ import functools
 import logging
 import operator
 import os
+import resource
 import shutil
 import zipfile
 from pathlib import Path
@@ -51,14 +52,15 @@ class ComSLTrainer(Trainer):
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
-        """Stats as ESPnet's; then BLEU. ESPnet overwrites the checkpoint right after this."""
+        """Stats as ESPnet's; then ours. ESPnet overwrites the checkpoint right after this."""
         super().validate_one_epoch(model, iterator, reporter, options, distributed_option)
+        device = "cuda" if options.ngpu > 0 else "cpu"
+        stats = {"peak_memory_gb": peak_memory(device)}
         if options.valid_bleu:
             module = getattr(model, "module", model)
-            device = "cuda" if options.ngpu > 0 else "cpu"
-            bleu = greedy_bleu(module, iterator, device, distributed_option.distributed)
-            reporter.register({"bleu": bleu}, 1)
-            reporter.next()
+            stats["bleu"] = greedy_bleu(module, iterator, device, distributed_option.distributed)
+        reporter.register(stats, 1)
+        reporter.next()
         if not distributed_option.distributed or distributed_option.dist_rank == 0:
             keep_checkpoint(Path(options.output_dir))
 
@@ -86,6 +88,13 @@ def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
         pairs = functools.reduce(operator.iadd, gathered, [])
     hypotheses, references = zip(*pairs, strict=True)
     return BLEU().corpus_score(list(hypotheses), [list(references)]).score
+
+
+def peak_memory(device: str) -> float:
+    """The most memory that this process has held so far, in GB: the device's, or its own."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def keep_checkpoint(folder: Path) -> None:

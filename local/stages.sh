@@ -52,11 +52,13 @@ corpus_folders() (
 # What a stage's result depends on, as one hash: its options, the content of the files and folders that they name, and
 # which run of the needed stages it reads from.
 fingerprint() {
-  local name need
+  local name need file
   {
     for name in $(options_of "$1"); do
       echo "$name=${!name}"
-      if [ -f "${!name}" ]; then sha256sum <"${!name}"; fi
+      for file in ${!name}; do
+        if [ -f "$file" ]; then sha256sum <"$file"; fi
+      done
       # Data preparation reads what lies beside it, such as lists of corrections.
       if [ "$name" = data_sh ]; then
         cat "$(dirname "$data_sh")"/* | sha256sum

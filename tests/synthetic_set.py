@@ -78,6 +78,7 @@ def write_experiment(folder: Path, start: float = 1000.0, epochs: int = 4) -> No
             train.append((time, step, "iter_epoch", step / 10))
             valid.append((time + 0.1, step, "loss_st", 30 / step))
             valid.append((time + 0.1, step, "bleu", step / 4))
+            valid.append((time + 0.1, step, "peak_memory_gb", 1.5))
     for side, events in (("train", train), ("valid", valid)):
         write_events(
             folder / "tensorboard" / side / "events.out.tfevents.1.host.1.0", start, events

@@ -150,6 +150,27 @@ def test_split_is_one_hash_with_folds() -> None:
     assert split.set_of("PRESS, one for... help!") == split.set_of("Press one for help")
 
 
+def test_folds_share_out_the_sentences(releases, tmp_path: Path) -> None:
+    """Every sentence is tested once, and never where its fold trains or chooses a model on it."""
+    tested: list[str] = []
+    for fold in range(4):
+        out = tmp_path / str(fold)
+        asterisk.prepare(releases, RECIPE, out, asterisk.Split(fold, 4))
+        texts = {
+            (name, field): {normalise(text) for text in table(out, field, name).values()}
+            for name in ("train", "dev", "test")
+            for field in ("text.src", "text.tgt")
+        }
+        for field in ("text.src", "text.tgt"):
+            assert not texts["test", field] & (texts["train", field] | texts["dev", field])
+            assert not texts["dev", field] & texts["train", field]
+        tested += texts["test", "text.tgt"]
+    phrases = {normalise(f"Press {n} for menu {n}.") for n in range(40)}
+    assert len(tested) == len(set(tested))
+    assert phrases <= set(tested)
+    assert "seven" not in tested
+
+
 def test_limit(releases, tmp_path: Path) -> None:
     asterisk.prepare(releases, RECIPE, tmp_path / "out", asterisk.Split(0, 4), limit=2)
     counts = [len(table(tmp_path / "out", "wav.scp", name)) for name in ("train", "dev", "test")]

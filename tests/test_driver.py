@@ -264,6 +264,15 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--stop_stage", "0"], "there is no stage 0: --help lists the stages"),
         (["--stage", "4", "--stop_stage", "3"], "nothing to do from --stage 4 to --stop_stage 3"),
         (["--langs", " "], 'name the source languages, such as "fr it"'),
+        (["--study", "tables"], "no study 'tables': choose from ablation modality_gap"),
+        (
+            ["--study", "modality_gap", "--study_rows", "cml 1_st"],
+            "study modality_gap has no row '1_st': choose from cml const mml none waco",
+        ),
+        (
+            ["--study", "ablation", "--study_folds", "0,1"],
+            "--study_folds is '0,1': write numbers, such as \"0 1 2\"",
+        ),
     ],
 )
 def test_bad_options(options: list[str], complaint: str) -> None:

@@ -52,6 +52,7 @@ def test_every_stage_leaves_what_the_design_says(work):
         joint / "frozen/checkpoint.pth",
         joint / "checkpoint.pth",
         joint / "packed.zip",
+        joint / "decode/test_it/nll.st",
         exp / "whisper-zero-shot/test_fr/text.st",
         exp / "cascade/test_fr/text.st",
         exp / "mt-true-transcript/test_it/text.mt",
@@ -106,6 +107,27 @@ def test_the_packed_model_translates_a_prompt(work, monkeypatch):
     clip = Path(wav_scp[0].split(" ", 1)[1])
     text = translator.translate(clip if clip.is_absolute() else ROOT / clip, src_lang="fr")
     assert isinstance(text, str)
+
+
+def test_a_study_of_one_row(work):
+    """On states below the top block, without a frozen phase; then the table, in both reports."""
+    settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
+    config = work / "train_study.yaml"
+    config.write_text(yaml.safe_dump(settings | {"max_epoch": 1, "num_iters_per_epoch": 2}))
+    result = run_recipe(
+        work,
+        *json.loads((work / "options.json").read_text()),
+        *("--study", "ablation", "--study_rows", "1_st", "--study_folds", "0"),
+        *("--study_opts", f"--frozen_config {config} --train_config {config} --top_blocks 1"),
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    report = work / "exp/asterisk/report"
+    (row,) = json.loads((report / "ablation/results.json").read_text())["systems"]
+    assert (row["name"], row["published"]) == ("ablation/1_st", 26.48)
+    assert row["cost"]["updates"] == 4  # both phases' epochs
+    assert 0.2 < row["cost"]["memory_gb"] < 20
+    assert row["nll"]["per_token"] > 0
+    assert "Study: ablation" in (report / "index.html").read_text()
 
 
 def test_a_truncated_clip_is_dropped_and_named(work):

@@ -1,5 +1,6 @@
 """The speech encoder: padding and batch never show, and at 30 s it is openai-whisper's own."""
 
+import kaldiio
 import numpy as np
 import pytest
 import torch
@@ -125,6 +126,48 @@ def test_cached_states_pass_through():
     assert torch.equal(passed_lengths, lengths)
 
 
+def cached_below(encoder: WhisperEncoder, top_blocks: int, waves: list[torch.Tensor]):
+    """What stage 5 would cache of the waves, padded with zeros; and lengths in frames."""
+    with torch.no_grad():
+        states, lengths = encoder.states_below(top_blocks, *batch_of(waves))
+    rows = [row[:n] for row, n in zip(states, lengths.tolist(), strict=True)]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths
+
+
+@pytest.mark.parametrize(("top_blocks", "trainable"), [(1, None), (2, 1), (3, None), (2, 0)])
+def test_top_blocks_on_cached_states_equal_the_whole_encoder(top_blocks, trainable):
+    """Same states, and the same gradient for the same blocks; the rest gets none."""
+    waves = [tone(n) for n in SAMPLES]
+    whole = random_encoder(trainable_blocks=top_blocks if trainable is None else trainable)
+    settings = {"top_blocks": top_blocks, "trainable_blocks": trainable, "dims": DIMS}
+    top = CachedStates(64, **settings)
+    missing, unexpected = top.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    assert {name.split(".")[2] for name in unexpected if "blocks" in name} == {
+        str(number) for number in range(3 - top_blocks)
+    }
+    states, lengths, _ = whole(*batch_of(waves))
+    found, found_lengths, _ = top(*cached_below(whole, top_blocks, waves))
+    torch.testing.assert_close(found, states, atol=1e-5, rtol=0)
+    assert torch.equal(found_lengths, lengths)
+    assert found.requires_grad == (trainable != 0)
+    if found.requires_grad:
+        states.square().sum().backward()
+        found.square().sum().backward()
+    expected = dict(whole.named_parameters())
+    for name, parameter in top.named_parameters():
+        assert (parameter.grad is None) == (expected[name].grad is None), name
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-4)
+
+
+def test_more_top_blocks_than_the_encoder_has_are_refused():
+    with pytest.raises(DataError, match="top_blocks 4: the encoder has 3 blocks"):
+        CachedStates(64, top_blocks=4, dims=DIMS)
+    with pytest.raises(DataError, match="top_blocks 4: the encoder has 3 blocks"):
+        random_encoder().states_below(4, *batch_of([tone(16000)]))
+
+
 # ---- the real weights, on real speech
 
 
@@ -147,3 +190,20 @@ def test_thirty_seconds_equal_openai_whisper(real_encoder):
         states, lengths, _ = real_encoder(window[None], torch.tensor([N_SAMPLES]))
     assert lengths.tolist() == [1500]
     torch.testing.assert_close(states, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_compressed_states_below_the_top_block_lose_little(real_encoder, tmp_path):
+    """As stage 5 stores them, two bytes a value: inner states span hundreds, where the output spans
+    tens."""
+    waves = [torch.from_numpy(wave) for wave in prompts()[:4]]
+    states, lengths = cached_below(real_encoder, 1, waves)
+    with kaldiio.WriteHelper(f"ark:{tmp_path}/feats.ark", compression_method=3) as writer:
+        for index, (row, n) in enumerate(zip(states.numpy(), lengths.tolist(), strict=True)):
+            writer(str(index), row[:n])
+    stored = [torch.tensor(row) for _, row in kaldiio.load_ark(f"{tmp_path}/feats.ark")]
+    top = CachedStates(512, top_blocks=1)
+    with torch.no_grad():
+        padded = torch.nn.utils.rnn.pad_sequence(stored, batch_first=True)
+        found, _, _ = top(padded, lengths)
+        expected, _, _ = real_encoder(*batch_of(waves))
+    assert (found - expected).norm() < 2e-3 * expected.norm()

@@ -150,6 +150,29 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
         packed.translate(wave, src_lang="xx")
 
 
+def test_a_model_with_top_blocks_on_cached_states_gets_its_whole_encoder(data, tiny_lm, tmp_path):
+    """Trained above cached states, frozen, then not; used on waveforms with what it has learnt."""
+    above = ["--speech_encoder_conf", f"dims={DIMS}", "--speech_encoder_conf", "top_blocks=1"]
+    frozen = ["--speech_encoder_conf", "trainable_blocks=0"]
+    train(data, tiny_lm, tmp_path / "frozen", "--max_epoch", "2", *above, *frozen)
+    start = ["--init_param", str(tmp_path / "frozen/2epoch.pth")]
+    train(data, tiny_lm, tmp_path / "joint", "--max_epoch", "1", *above, *start)
+    first, frozen, joint = (
+        {name: value for name, value in weights(tmp_path / folder, epoch).items() if "enc" in name}
+        for folder, epoch in (("frozen", 1), ("frozen", 2), ("joint", 1))
+    )
+    encoder = {name for name in joint if name.startswith("speech_encoder.")}
+    assert {name.split(".")[2] for name in encoder} == {"blocks", "ln_post"}
+    assert all(torch.equal(first[name], frozen[name]) for name in encoder)
+    assert not any(torch.equal(frozen[name], joint[name]) for name in encoder if "mlp" in name)
+    model = load_model(tmp_path / "joint/1epoch.pth")
+    whole = {f"speech_encoder.{k}": v for k, v in model.speech_encoder.state_dict().items()}
+    assert all(torch.equal(whole[name], joint[name]) for name in encoder)
+    assert any("blocks.0." in name for name in whole)
+    text = SpeechTranslator(model).translate(data / "fr-000.flac", src_lang="fr", beam_size=1)
+    assert isinstance(text, str)
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(data, tiny_lm, tmp_path):
     train(data, tiny_lm, tmp_path / "run", "--max_epoch", "1")
     config = tmp_path / "run" / "config.yaml"

@@ -16,6 +16,7 @@ def parse_args() -> argparse.Namespace:
     add("--sets", required=True, help='sets to encode, such as "train dev"')
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
     add("--silence", type=float, default=0.5, help="seconds of silence appended")
+    add("--top_blocks", type=int, default=0, help="states below so many last blocks; 0: output")
     add(
         "--compression_method",
         type=int,
@@ -36,7 +37,13 @@ def main() -> None:
     args = parse_args()
     from comsl.encoder_states import EncoderStates, Settings
 
-    settings = Settings(args.speech_encoder, args.silence, args.compression_method, args.shard_utts)
+    settings = Settings(
+        args.speech_encoder,
+        args.silence,
+        args.top_blocks,
+        args.compression_method,
+        args.shard_utts,
+    )
     device = "cuda" if args.ngpu else "cpu"
     states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
     for name in args.sets.split():

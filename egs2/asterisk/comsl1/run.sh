@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # ComSL on the recorded prompts of the Asterisk telephone exchange, into English; see README.md. Two cores, no GPU.
+study=conf/train_asterisk_study.yaml
 exec "$(dirname "$0")/../../../run.sh" \
   --recipe asterisk \
   --data_sh egs2/asterisk/comsl1/local/data.sh \
@@ -10,4 +11,6 @@ exec "$(dirname "$0")/../../../run.sh" \
   --lm_config conf/train_asterisk_lm.yaml \
   --frozen_config conf/train_asterisk_frozen.yaml \
   --train_config conf/train_asterisk_joint.yaml \
+  --study_opts "--frozen_config $study --train_config $study --top_blocks 1" \
+  --study_folds "0 1 2" \
   "$@"

@@ -1,0 +1,51 @@
+"""Negative log-likelihood of the references of sets, given their speech (teacher-forced ST)."""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+from comsl.bin.decode import read_waves
+from comsl.cli import command
+from comsl.data.kaldi import read_table, write_table
+from comsl.languages import language
+
+
+@command
+def main() -> None:
+    """One utterance at a time: its neighbours can't matter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
+    parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
+    parser.add_argument("--set", default="test", help="Set to score")
+    parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
+    parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 runs on the CPU")
+    args = parser.parse_args()
+    sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
+    waves = {name: read_waves(args.raw / name / "wav.scp") for name in sets}
+    texts = {name: read_table(args.raw / name / "text.tgt") for name in sets}
+
+    from comsl.inference import SpeechTranslator
+
+    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
+    for name, lang in sets.items():
+        scores = score(translator, waves[name], texts[name], lang, name)
+        table = {key: f"{nll:.5f} {tokens}" for key, (nll, tokens) in scores.items()}
+        write_table(args.out / name / "nll.st", table)
+
+
+def score(translator, waves: dict, texts: dict[str, str], lang: str, name: str) -> dict:
+    """Utterance -> its loss and number of tokens, with a line of progress now and then."""
+    scores, start = {}, time.monotonic()
+    for key, text in texts.items():
+        scores[key] = translator.score(waves[key], text, lang)
+        if len(scores) % 100 == 0 or len(scores) == len(texts):
+            mean = sum(nll for nll, _ in scores.values()) / sum(n for _, n in scores.values())
+            done, seconds = f"{len(scores)}/{len(texts)}", time.monotonic() - start
+            logging.info("%s: %s, %.3f nats a token, %.0f s", name, done, mean, seconds)
+    return scores
+
+
+if __name__ == "__main__":
+    main()

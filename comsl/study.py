@@ -1,0 +1,187 @@
+"""A study: models trained alike but for one thing a row, compared on the same test utterances.
+
+Several splits of a corpus (folds) may share the work: the test sets of all are scored together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from comsl.curves import read_run
+from comsl.data.kaldi import read_table
+from comsl.errors import DataError
+from comsl.scoring import Output, Texts, paired_bootstrap, read_outputs, read_references, score
+
+# BLEU on CoVoST 2, 21 languages, as published (method.md, section 6): not ours.
+PUBLISHED = {
+    "ablation": {"1_st": 26.48, "2_mt": 26.31, "7_cml": 29.69, "8_pseudo": 30.77},
+    "modality_gap": {"cml": 29.69},
+}
+RESAMPLES, SEED = 1000, 12345  # sacreBLEU's own
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the corpus: its sets (stage 2), and the folder with an experiment a row."""
+
+    raw: Path
+    experiments: Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of training one row on one fold, both phases together."""
+
+    updates: int
+    minutes: float
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one row, the test sets of all folds pooled.
+
+    nll: utterance -> negative log-likelihood of its reference, and the number of its tokens.
+    """
+
+    name: str
+    output: Output
+    nll: dict[str, tuple[float, int]]
+    costs: list[Cost]
+
+
+def references(folds: Sequence[Fold], split: str, langs: Sequence[str]) -> list[Texts]:
+    """Reference translations of each fold's test set."""
+    return [read_references(fold.raw, split, langs)["st"] for fold in folds]
+
+
+def pool(parts: Sequence[Texts]) -> Texts:
+    """The texts of all folds, by language. DataError: an utterance in two of them."""
+    whole: Texts = {lang: {} for lang in parts[0]}
+    for part in parts:
+        for lang, texts in whole.items():
+            if repeated := sorted(texts.keys() & part[lang].keys()):
+                raise DataError(f"utterance '{repeated[0]}' is in the test sets of two folds")
+            texts.update(part[lang])
+    return whole
+
+
+def order(names: Sequence[str]) -> list[str]:
+    """Rows as the table has them: `none`, what the others are compared with, first."""
+    return sorted(names, key=lambda name: name != "none")
+
+
+def above(names: Sequence[str], index: int) -> str | None:
+    """The row that a row is compared with: the one above where they build on each other (their
+    names begin with a number), else the first."""
+    if index == 0:
+        return None
+    return names[index - 1] if names[index][0].isdigit() else names[0]
+
+
+def is_decoded(name: str, folds: Sequence[Fold], decode: str, sets: Sequence[str]) -> bool:
+    """Whether every fold has the row's results for all sets, such as `test_fr`."""
+    folders = [fold.experiments / name / decode / one for fold in folds for one in sets]
+    return all((folder / f"{kind}.st").is_file() for folder in folders for kind in ("text", "nll"))
+
+
+def read_row(
+    label: str, name: str, folds: Sequence[Fold], decode: str, split: str, parts: Sequence[Texts]
+) -> Row:
+    """A row's results, from `<experiments>/<name>/<decode>/<split>_<lang>/{text,nll}.st`.
+
+    label: its name in results.json; parts: each fold's references. DataError: a file that is
+    missing or of other utterances.
+    """
+    texts, nll, costs = [], {}, []
+    for fold, part in zip(folds, parts, strict=True):
+        folder = fold.experiments / name
+        (output,) = read_outputs({label: folder / decode}, split, {"st": part})
+        texts.append(output.texts)
+        for lang, reference in part.items():
+            nll |= read_nll(folder / decode / f"{split}_{lang}" / "nll.st", reference)
+        costs.append(read_cost(folder))
+    output = Output(label, "st", folds[0].experiments / name / decode, pool(texts))
+    return Row(name, output, nll, costs)
+
+
+def read_nll(path: Path, reference: Mapping[str, str]) -> dict[str, tuple[float, int]]:
+    """What `comsl.bin.likelihood` wrote. DataError: it is of other utterances."""
+    table = {key: value.split() for key, value in read_table(path).items()}
+    if odd := sorted(table.keys() ^ reference.keys()):
+        raise DataError(f"{path}: only this or the reference has '{odd[0]}'; decode the set again")
+    return {key: (float(loss), int(tokens)) for key, (loss, tokens) in table.items()}
+
+
+def read_cost(experiment: Path) -> Cost:
+    """Updates, minutes and peak memory of an experiment's phases. DataError: not trained, or before
+    memory was recorded."""
+    folders = [path for path in (experiment / "frozen", experiment) if path.is_dir()]
+    runs = [read_run(folder) for folder in folders]
+    steps = [
+        run.steps // yaml.safe_load((folder / "config.yaml").read_text())["accum_grad"]
+        for run, folder in zip(runs, folders, strict=True)
+    ]
+    memory = [curve.values for run in runs if (curve := run.valid.get("peak_memory_gb"))]
+    if not memory:
+        raise DataError(f"{experiment}: no peak memory in its curves; train it again (stage 6)")
+    return Cost(sum(steps), sum(run.minutes for run in runs), max(map(max, memory)))
+
+
+def compare(
+    recipe: str, study: str, split: str, rows: Sequence[Row], whole: Texts, folds: int
+) -> dict:
+    """Everything that can be said of the rows, as the study's `results.json` holds it.
+
+    whole: references of all folds pooled. Beside what `scoring.score` says, a row has the pooled
+    languages' BLEU with its interval and the test against the row that it is compared with
+    (`significance`), `nll` per token with the interval of its difference, and `cost`.
+    """
+    results = score(recipe, split, {"st": whole}, [row.output for row in rows])
+    names = [row.name for row in rows]
+    compared = "the row above" if names[-1][0].isdigit() else f"the row {names[0]}"
+    results |= {"study": study, "folds": folds, "compared": compared, "significance": []}
+    for index, (row, entry) in enumerate(zip(rows, results["systems"], strict=True)):
+        other = above(names, index)
+        baseline = rows[names.index(other)] if other else row
+        results["significance"].append(paired_bootstrap(row.output, baseline.output, whole))
+        entry["nll"] = _compare_nll(row, baseline, whole)
+        entry["cost"] = {
+            "updates": row.costs[0].updates,
+            "minutes": round(sum(cost.minutes for cost in row.costs) / folds, 1),
+            "memory_gb": round(max(cost.memory_gb for cost in row.costs), 2),
+        }
+        entry["published"] = PUBLISHED.get(study, {}).get(row.name)
+    return results
+
+
+def _compare_nll(row: Row, baseline: Row, whole: Texts) -> dict:
+    """NLL per token, and its difference to the baseline's with a 95 % interval.
+
+    A paired bootstrap over English sentences: the prompts that translate one are not independent.
+    """
+    import numpy as np
+
+    sentences = sorted({text for texts in whole.values() for text in texts.values()})
+    sums = np.zeros((len(sentences), 2, 2))  # sentence; row or baseline; loss or tokens
+    places = {text: place for place, text in enumerate(sentences)}
+    for texts in whole.values():
+        for utterance, text in texts.items():
+            sums[places[text]] += row.nll[utterance], baseline.nll[utterance]
+    generator = np.random.default_rng(SEED)
+    choices = generator.integers(len(sentences), size=(RESAMPLES, len(sentences)))
+    own, theirs = _per_token(sums.sum(0))
+    resampled = np.array([_per_token(sums[choice].sum(0)) for choice in choices])
+    low, high = np.percentile(resampled[:, 0] - resampled[:, 1], [2.5, 97.5])
+    return {
+        "per_token": round(own, 4),
+        "difference": round(own - theirs, 4),
+        "ci95": [round(float(low), 4), round(float(high), 4)],
+    }
+
+
+def _per_token(sums) -> tuple[float, float]:
+    """Loss over tokens of the row and of the baseline, from their sums (2, 2)."""
+    return float(sums[0, 0] / sums[0, 1]), float(sums[1, 0] / sums[1, 1])

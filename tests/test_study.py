@@ -1,0 +1,327 @@
+"""Studies: what their rows compute, and the table that compares them."""
+
+import json
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PAIRS, ROOT, run_tool
+from synthetic_set import write_experiment, write_hypotheses, write_raw
+
+from comsl import scoring, study
+from comsl.data.kaldi import read_table, write_table
+from comsl.errors import DataError
+from comsl.overrides import espnet_options, run_options
+
+BASE = ROOT / "conf/train_asterisk_study.yaml"
+
+
+def files_of(name: str) -> dict[str, list[Path]]:
+    """Row -> the files that make it, as run.sh finds them."""
+    script = (
+        f". local/study.sh; study={name}; for row in $(rows); do echo $row $(row_files $row); done"
+    )
+    listing = subprocess.check_output(["bash", "-euc", script], text=True, cwd=ROOT)
+    lines = [line.split() for line in listing.splitlines()]
+    return {row: [ROOT / file for file in files] for row, *files in lines}
+
+
+def parse(files: list[Path]):
+    """The settings of a row, through ESPnet's own parser."""
+    from comsl.task import ComSLTask
+
+    words = [word for file in files for word in espnet_options(file)]
+    return ComSLTask.get_parser().parse_args(["--config", str(BASE), *words])
+
+
+def run_settings(files: list[Path]) -> dict[str, str]:
+    words = [word for file in files for word in run_options(file)]
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.fixture
+def computed(tiny_lm, tokenizer, batch):
+    """What a row computes of a batch: the terms that count in its loss, and its other losses."""
+    from test_model import build
+
+    def terms(files: list[Path]) -> set[str]:
+        model = build(tiny_lm, tokenizer, **parse(files).model_conf)
+        stats = model(**batch)[1]
+        return {name for name in stats if not name.endswith(("_token", "loss"))}
+
+    return terms
+
+
+ST = {"ce_st", "loss_st"}
+MT = ST | {"ce_mt", "loss_mt"}
+DDM = MT | {"kd_st"}
+ASR = DDM | {"ce_asr", "loss_asr"}
+REGULARISED = ASR | {"kd_mt"}
+CML = REGULARISED | {"loss_cml", "ce_stm_x", "ce_stm_y", "kd_stm_y", "ce_mtp", "erm"}
+ABLATION = {
+    "1_st": (ST, "none"),
+    "2_mt": (MT, "none"),
+    "3_ddm": (DDM, "none"),
+    "4_asr": (ASR, "none"),
+    "5_frozen": (ASR, "some"),
+    "6_mt_regularisation": (REGULARISED, "some"),
+    "7_cml": (CML, "some"),
+    "8_pseudo": (CML, "some"),
+}
+MODALITY_GAP = {
+    "none": REGULARISED,
+    "const": REGULARISED | {"loss_const"},
+    "waco": REGULARISED | {"loss_ctc", "loss_waco"},
+    "mml": REGULARISED | {"loss_ctc", "loss_mml"},
+    "cml": CML,
+}
+
+
+def test_rows_of_the_ablation_compute_what_they_say(computed):
+    """Objectives, distillation, frozen phase and data, from the YAML on."""
+    rows = files_of("ablation")
+    assert list(rows) == list(ABLATION)
+    for row, (terms, frozen_phase) in ABLATION.items():
+        assert computed(rows[row]) == terms, row
+        settings = run_settings(rows[row])
+        assert settings.pop("--frozen_phase") == frozen_phase
+        assert settings == ({"--pseudo_set": "untranslated"} if row == "8_pseudo" else {})
+
+
+def test_the_last_rows_of_the_ablation_are_the_whole_method():
+    """Their weights are the model's defaults, which a training without a study has."""
+    import inspect
+
+    from comsl.model import ComSLModel
+
+    defaults = inspect.signature(ComSLModel).parameters
+    for row in ("7_cml", "8_pseudo"):
+        settings = parse(files_of("ablation")[row]).model_conf
+        assert settings == {name: defaults[name].default for name in settings}
+
+
+def test_rows_of_the_modality_gap_compute_what_they_say(computed):
+    rows = files_of("modality_gap")
+    assert rows.keys() == MODALITY_GAP.keys()
+    for row, terms in MODALITY_GAP.items():
+        assert computed(rows[row]) == terms, row
+        assert run_settings(rows[row]) == {}
+
+
+def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
+    """Nested settings, rates that Python writes as 1e-05, words that YAML reads as something."""
+    file = tmp_path / "row.yaml"
+    changes = {
+        "model_conf": {"w_cml": 0, "erm_squared": True},
+        "component_lr": {"adapter": 1e-5},
+        "speech_encoder_conf": {"dims": {"n_mels": 80}},
+        "max_epoch": 3,
+        "grad_clip": 1e-5,
+        "run": {"pseudo_set": "no"},
+    }
+    file.write_text(yaml.safe_dump(changes))
+    parsed, base = parse([file]), parse([])
+    assert parsed.model_conf == base.model_conf | {"w_cml": 0, "erm_squared": True}
+    assert parsed.component_lr == base.component_lr | {"adapter": 1e-5}
+    assert parsed.speech_encoder_conf == base.speech_encoder_conf | {"dims": {"n_mels": 80}}
+    assert (parsed.max_epoch, parsed.grad_clip) == (3, 1e-5)
+    assert parsed.optim_conf == base.optim_conf
+    assert run_options(file) == ["--pseudo_set", "no"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "no such file"),
+        ("", "write settings as lines"),
+        ("run: none", "write settings as lines"),
+        ("model_conf: {w_cml: 0", "no YAML"),
+        ("optim_conf: {betas: [0.9, 0.99]}", "betas is a list"),
+    ],
+)
+def test_a_bad_row_is_one_line(tmp_path, text, complaint):
+    if text is not None:
+        (tmp_path / "row.yaml").write_text(text)
+    done = run_tool("overrides", tmp_path / "row.yaml", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path}/row.yaml: ")
+    assert complaint in line
+
+
+# ---- the table
+
+LANGS = ("es", "it")
+
+
+def worse(text: str) -> str:
+    words = text.split()
+    return " ".join(words[:2] + words[3:] + words[2:3])
+
+
+def write_row(folder: Path, raw: Path, change, nll: float) -> None:
+    """An experiment as stages 6 and 7 leave it."""
+    write_hypotheses(folder / "decode", raw, "st", change)
+    for number, lang in enumerate(LANGS):
+        keys = read_table(raw / f"test_{lang}" / "text.tgt")
+        table = {key: f"{nll + number + i:.5f} {4 + i}" for i, key in enumerate(keys)}
+        write_table(folder / "decode" / f"test_{lang}" / "nll.st", table)
+    for phase in (folder / "frozen", folder):
+        write_experiment(phase, epochs=2)
+        (phase / "config.yaml").write_text("accum_grad: 2\n")
+
+
+def rename_utterances(raw: Path, prefix: str) -> None:
+    for path in raw.glob("test_*/*"):
+        path.write_text("".join(f"{prefix}{line}" for line in path.open()))
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """Two folds with other utterances, four rows on each; the last one is not decoded."""
+    work = tmp_path_factory.mktemp("study")
+    changes = {"1_a": worse, "2_b": worse, "3_c": lambda text: text}
+    for fold in ("f0", "f1"):
+        write_raw(work / fold / "raw", LANGS)
+        rename_utterances(work / fold / "raw", f"{fold}_")
+        for row, change in changes.items():
+            write_row(work / fold / "exp" / row, work / fold / "raw", change, 20.0 - int(row[0]))
+        (work / fold / "exp/4_d").mkdir()
+    return work
+
+
+def compare(work: Path, *options, check: bool = True) -> subprocess.CompletedProcess:
+    folds = [
+        item
+        for fold in ("f0", "f1")
+        for item in ("--fold", work / fold / "raw", work / fold / "exp")
+    ]
+    return run_tool(
+        "study", "--study", "ablation", "--rows", "1_a 2_b 3_c 4_d", *folds, "--recipe", "toy",
+        "--langs", " ".join(LANGS), "--out", work / "report/ablation", "--command", "./run.sh",
+        *options, check=check,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(work) -> dict:
+    (work / "report").mkdir()
+    (work / "report/index.html").write_text("<!-- pictures -->\n<!-- end of pictures -->\n")
+    done = compare(work)
+    assert "4_d: not decoded on all folds, left out" in done.stderr
+    return json.loads((work / "report/ablation/results.json").read_text())
+
+
+def pooled(work: Path, name: str) -> list[str]:
+    """Lines of all languages and folds, language by language."""
+    paths = [work / fold / name.format(lang=lang) for lang, fold in product(LANGS, ("f0", "f1"))]
+    return [text for path in paths for text in read_table(path).values()]
+
+
+def test_pooled_scores_and_test_equal_sacrebleus_command(work, results):
+    """References and hypotheses are put together before BLEU; the baseline is the row above."""
+    (work / "ref").write_text("\n".join(pooled(work, "raw/test_{lang}/text.tgt")) + "\n")
+    rows = ("2_b", "3_c")
+    for row in rows:
+        texts = pooled(work, f"exp/{row}/decode/test_{{lang}}/text.st")
+        (work / row).write_text("\n".join(texts) + "\n")
+    command = [sys.executable, "-m", "sacrebleu", "ref", "-i", *rows, "-m", "bleu"]
+    shown = subprocess.check_output(
+        [*command, "--paired-bs", "-f", "json", "-w", "4"], cwd=work, text=True
+    )
+    _, theirs = json.loads(shown)
+    ours = results["significance"][2]
+    assert (ours["system"], ours["baseline"]) == ("ablation/3_c", "ablation/2_b")
+    assert ours["score"] == pytest.approx(theirs["BLEU"]["score"], abs=0.01)
+    assert ours["p_value"] == pytest.approx(theirs["BLEU"]["p_value"], abs=1e-4)
+    low, high = ours["ci95"]
+    assert (high - low) / 2 == pytest.approx(theirs["BLEU"]["ci"], abs=0.01)
+    assert ours["utterances"] == 20
+    assert results["systems"][0]["utterances"] == {"es": 10, "it": 10}
+    assert results["significance"][1]["p_value"] == 1.0  # the same translations
+
+
+def test_likelihood_per_token(results):
+    """In each of the four sets 5 utterances, of 4 to 8 tokens."""
+    nll = [entry["nll"] for entry in results["systems"]]
+    total = sum(19 + number + i for number in (0, 1) for i in range(5)) * 2
+    assert nll[0]["per_token"] == pytest.approx(total / 120, abs=1e-4)
+    assert nll[0]["difference"] == 0
+    assert nll[1]["difference"] == pytest.approx(-20 / 120, abs=1e-4)
+    low, high = nll[1]["ci95"]
+    assert low <= nll[1]["difference"] <= high < 0
+
+
+def test_cost_adds_up_both_phases(results):
+    """Two phases of two epochs, ten batches and a minute each; two batches an update."""
+    cost = results["systems"][0]["cost"]
+    assert cost == {"updates": 20, "minutes": 4.0, "memory_gb": 1.5}
+
+
+def test_the_table_is_in_both_reports(work, results):
+    folder = work / "report/ablation"
+    lines = (folder / "RESULTS.md").read_text().splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("|")]
+    cells = {row[0].strip(): [cell.strip() for cell in row] for row in rows}
+    assert list(cells)[2:] == ["1_a", "2_b", "3_c"]  # after the header and the line below it
+    assert cells["3_c"][1:4] == ["100.0", "100.0", "100.0"]
+    assert cells["1_a"][5:7] == ["", ""]
+    for page in (folder / "index.html", work / "report/index.html"):
+        html = page.read_text()
+        assert "Study: ablation" in html
+        assert '<td class="text">3_c</td>' in html
+        assert "the row above" in html
+    assert "not ours" in (folder / "RESULTS.md").read_text()
+
+
+def test_what_rows_are_compared_with():
+    assert study.order(["cml", "const", "none"]) == ["none", "cml", "const"]
+    assert [study.above(["none", "cml", "const"], i) for i in range(3)] == [None, "none", "none"]
+    assert [study.above(["1_st", "2_mt", "3_x"], i) for i in range(3)] == [None, "1_st", "2_mt"]
+
+
+def test_an_utterance_in_two_folds_is_refused(work):
+    part = scoring.read_references(work / "f0/raw", "test", LANGS)["st"]
+    with pytest.raises(DataError, match="'f0_es_speaker-0' is in the test sets of two folds"):
+        study.pool([part, part])
+
+
+def test_likelihoods_of_other_utterances_are_refused(work, tmp_path):
+    reference = read_table(work / "f0/raw/test_es/text.tgt")
+    table = read_table(work / "f0/exp/1_a/decode/test_es/nll.st")
+    del table["f0_es_speaker-3"]
+    write_table(tmp_path / "nll.st", table)
+    with pytest.raises(DataError, match=r"only this or the reference has 'f0_es_speaker-3'"):
+        study.read_nll(tmp_path / "nll.st", reference)
+
+
+def test_nothing_decoded_is_one_line(work, tmp_path):
+    done = compare(work, "--rows", "4_d", "--out", tmp_path / "report", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: study ablation: no row is decoded on all folds yet (stage 7)\n"
+    assert not (tmp_path / "report").exists()
+
+
+# ---- likelihood
+
+
+def test_likelihood_of_one_utterance_is_the_models_own_loss(tiny_lm, tokenizer, batch):
+    """One by one, they add up to the loss that training has on the padded batch."""
+    from test_model import OFF, build, single
+
+    from comsl.inference import SpeechTranslator
+
+    model = build(tiny_lm, tokenizer, **(OFF | {"w_st": 1.0, "alpha_st": 0.0}))
+    translator = SpeechTranslator(model)
+    texts = [(lang, text) for lang, pairs in PAIRS.items() for _, text in pairs[:2]]
+    waves = [single(batch, row)["speech"][0].numpy() for row in range(4)]
+    scores = [
+        translator.score(wave, text, lang) for wave, (lang, text) in zip(waves, texts, strict=True)
+    ]
+    stats = model(**batch)[1]
+    total, tokens = (sum(column) for column in zip(*scores, strict=True))
+    assert total / 4 == pytest.approx(float(stats["ce_st"]), rel=1e-5)
+    assert total / tokens == pytest.approx(float(stats["ce_st_token"]), rel=1e-5)

@@ -1,0 +1,178 @@
+"""`./run.sh --study`: which trainings a study makes, by the real driver with tools that only leave
+their outputs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+# In the place of `python -m comsl.bin.<tool> options`: notes the call, makes what it would make.
+TOOL = """
+import os, sys
+from pathlib import Path
+
+module, *words = sys.argv[2:]
+tool = module.rpartition(".")[2]
+if tool == "overrides":
+    sys.path.insert(0, os.environ["TOP"])
+    sys.argv[:] = [tool, *words]
+    from comsl.bin.overrides import main
+    main()
+    sys.exit()
+with open("calls", "a") as calls:
+    print(tool, *words, sep="\\t", file=calls)
+options = dict(zip(words, words[1:]))
+made = {
+    "train": ["--output_dir", ["valid.ce_st.ave.pth", "valid.loss.ave.pth"]],
+    "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
+    "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
+    "likelihood": ["--out", ["test_fr/nll.st"]],
+    "add_languages": ["--out", []],  # the tokenizer has them
+}
+folder, files = made.get(tool, ["--out", [".keep"]])
+for file in files if folder in options else []:
+    path = Path(options[folder], file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+"""
+
+
+class Driver:
+    """A copy of the driver and the embedded recipe, without an environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("local", "conf", "egs2/asterisk"):
+            shutil.copytree(ROOT / name, folder / name, symlinks=True)
+        for name in ("run.sh", "cmd.sh"):
+            shutil.copy(ROOT / name, folder / name)
+        (folder / "bin").mkdir()
+        (folder / "tool.py").write_text(TOOL)
+        (folder / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} tool.py "$@"\n')
+        (folder / "bin/python").chmod(0o755)
+        (folder / "path.sh").write_text("PATH=$PWD/bin:$PATH\n")
+
+    def __call__(self, *options: str) -> list[tuple[str, list[str]]]:
+        """The tools that a run calls, each with its options."""
+        (self.folder / "calls").write_text("")
+        done = subprocess.run(
+            ["./run.sh", "--langs", "fr", *options],
+            cwd=self.folder,
+            env=os.environ | {"TOP": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        calls = [line.split("\t") for line in (self.folder / "calls").read_text().splitlines()]
+        return [(tool, words) for tool, *words in calls]
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Driver:
+    return Driver(tmp_path)
+
+
+def values(words: list[str], option: str) -> list[str]:
+    """All values of an option that may be repeated."""
+    return [value for name, value in pairwise(words) if name == option]
+
+
+def trainings(calls: list) -> dict[str, list[str]]:
+    """Folder of every composite training -> its options."""
+    trained = {values(words, "--output_dir")[0]: words for tool, words in calls if tool == "train"}
+    return {folder: words for folder, words in trained.items() if "lm_train" not in folder}
+
+
+def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
+    study = ["--study", "ablation", "--study_rows", "4_asr 5_frozen", "--study_folds", "0 1"]
+    calls = driver(*study)
+    folders = ("4_asr", "5_frozen/frozen", "5_frozen")
+    trained = trainings(calls)
+    assert list(trained) == [
+        f"exp/{recipe}/ablation/{folder}"
+        for recipe in ("asterisk", "asterisk_fold1")
+        for folder in folders
+    ]
+    never, frozen, joint = (trained[f"exp/asterisk/ablation/{folder}"] for folder in folders)
+    for words in (never, frozen, joint):
+        assert values(words, "--config") == ["conf/train_asterisk_study.yaml"]
+        # of its own file, and of those above it
+        changed = dict(value.split("=") for value in values(words, "--model_conf"))
+        expected = {"w_asr": "0.35", "w_mt": "0.2", "w_cml": "0", "alpha_st": "0.8"}
+        assert changed == expected | {"alpha_mt": "0"}
+        (speech,) = (
+            v for v in values(words, "--train_data_path_and_name_and_type") if "speech" in v
+        )
+        assert speech == "dump/asterisk/encoder_below_top_1/train/feats.scp,speech,kaldi_ark"
+        assert "top_blocks=1" in values(words, "--speech_encoder_conf")
+    assert values(never, "--max_epoch") == ["12"]  # both phases together
+    assert values(never, "--scheduler_conf") == ["total_steps=1032"]
+    assert "trainable_blocks=0" in values(frozen, "--speech_encoder_conf")
+    for words in (never, joint):
+        assert "trainable_blocks=0" not in values(words, "--speech_encoder_conf")
+    start = ["exp/asterisk/ablation/5_frozen/frozen/valid.ce_st.ave.pth"]
+    assert [values(words, "--init_param") for words in (never, frozen, joint)] == [[], [], start]
+
+    prepared = [words for tool, words in calls if tool == "prepare_asterisk"]
+    assert [values(words, "--fold") for words in prepared] == [[], ["1"]]
+    assert [tool for tool, _ in calls].count("export_lm") == 2  # once a fold
+    assert {values(words, "--tasks")[0] for tool, words in calls if tool == "decode"} == {"st"}
+    tool, words = calls[-1]
+    assert tool == "study"
+    assert words[words.index("--fold") :][:6] == [
+        *("--fold", "dump/asterisk/raw", "exp/asterisk/ablation"),
+        *("--fold", "dump/asterisk_fold1/raw", "exp/asterisk_fold1/ablation"),
+    ]
+    assert values(words, "--command") == [f"./run.sh --langs fr {' '.join(study)}"]
+    assert [tool for tool, _ in driver(*study)] == ["study"]  # all else is there
+
+
+def test_a_changed_row_is_trained_again_and_so_are_those_that_build_on_it(driver):
+    study = ["--study", "ablation", "--study_folds", "0"]
+    driver(*study, "--study_rows", "1_st 2_mt 3_ddm")
+    with (driver.folder / "conf/ablation/2_mt.yaml").open("a") as file:
+        file.write("max_epoch: 1\n")
+    again = trainings(driver(*study, "--study_rows", "1_st 2_mt 3_ddm"))
+    assert list(again) == ["exp/asterisk/ablation/2_mt", "exp/asterisk/ablation/3_ddm"]
+    for words in again.values():
+        assert values(words, "--max_epoch")[-1] == "1"  # the last one counts
+
+
+def test_an_override_by_itself_is_an_experiment(driver):
+    """Its settings count most, but that a frozen encoder stays frozen."""
+    (driver.folder / "mine").mkdir()
+    (driver.folder / "mine/top.yaml").write_text(
+        "run: {silence: 0.25}\nspeech_encoder_conf: {trainable_blocks: 3}\nmax_epoch: 2\n"
+    )
+    trained = trainings(driver("--override", "mine/top.yaml", "--stop_stage", "7"))
+    assert list(trained) == ["exp/asterisk/mine/top/frozen", "exp/asterisk/mine/top"]
+    blocks = [
+        [value for value in values(words, "--speech_encoder_conf") if "trainable" in value][-1]
+        for words in trained.values()
+    ]
+    assert blocks == ["trainable_blocks=0", "trainable_blocks=3"]
+    for words in trained.values():
+        assert "silence=0.25" in values(words, "--speech_encoder_conf")
+        assert values(words, "--max_epoch") == ["2"]
+
+
+def test_strategies_of_the_recipes_own_training(driver):
+    """Frozen throughout, from the language model as it was; then as the recipe has it."""
+    words = ["--frozen_phase", "all", "--fine_tuned_lm", "false", "--stop_stage", "7"]
+    ((folder, options),) = trainings(driver(*words)).items()
+    assert folder == "exp/asterisk/asterisk_joint"
+    assert values(options, "--config") == ["conf/train_asterisk_frozen.yaml"]
+    assert values(options, "--max_epoch") == ["7"]
+    assert values(options, "--scheduler_conf") == ["total_steps=576"]
+    assert "trainable_blocks=0" in values(options, "--speech_encoder_conf")
+    assert values(options, "--language_model") == ["egs2/debian_l10n/mt1/mbart_small"]
+    assert values(options, "--teacher") == ["exp/asterisk/lm"]
+    frozen, joint = trainings(driver("--stop_stage", "7")).values()
+    assert values(frozen, "--language_model") == ["exp/asterisk/lm"]
+    (speech,) = (v for v in values(joint, "--train_data_path_and_name_and_type") if "speech" in v)
+    assert speech == "dump/asterisk/raw/train/wav.scp,speech,sound"
