@@ -139,7 +139,7 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
         packed = SpeechTranslator.from_pretrained(tmp_path / "model.zip")
     finally:
         shutil.move(tiny_lm.with_name("moved"), tiny_lm)
-    german = torch.tensor(folder.tokenizer.code("de"))
+    german = folder.tokenizer.code("de")
     for translator in (folder, packed):
         (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
         assert ids[1] == german
