@@ -15,6 +15,7 @@ from conftest import PAIRS, ROOT
 from whisper.model import ModelDimensions, Whisper
 
 from comsl.inference import SpeechTranslator
+from comsl.teacher_states import TeacherStates
 from comsl.tokenizer import Tokenizer
 
 GERMAN = {
@@ -100,3 +101,12 @@ def test_all_that_was_trained_translates_into_german(work):
         translator = SpeechTranslator.from_pretrained(work / "exp/tsv" / folder)
         (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
         assert ids[1] == german
+
+
+def test_the_teacher_was_asked_for_german(work):
+    """Its cached states are those of German labels: made again, nothing is done."""
+    feats = work / "dump/tsv/teacher/dev/feats.scp"
+    before = feats.stat().st_mtime_ns
+    teacher = TeacherStates(work / "exp/tsv/lm", "de", 50_000, "cpu")
+    teacher.extract(work / "dump/tsv/raw/dev", feats.parent)
+    assert feats.stat().st_mtime_ns == before
