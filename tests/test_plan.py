@@ -21,16 +21,20 @@ EMBEDDED = Job(
     eval_clip_seconds=3.25,
     model="embedded",
     device="two-cores",
-    epochs=(12, 6, 60 / 86),
-    batch_size=17,
+    epochs=(15, 7, 40 / 88),
+    batch_size=9,
     trained_blocks=2,
 )
 LARGE = Job(hours=1000, dev_hours=50, test_hours=50, model="large", device="a100", gpus=8)
-# Its stages in seconds; the frozen phase: 6 epochs of 86 updates of 1.05 s, and validation
-MEASURED = {"3": 185, "5": 90, "6 frozen": 590, "6 joint": 222, "7": 85, "8": 290}
+# Its stages in seconds, as its own logs had them on 2026-11-23
+MEASURED = {"3": 252, "5": 95, "6 frozen": 1025, "6 joint": 217, "7": 62, "8": 254}
 # Its files in MB: encoder states; language model's run and folder, frozen phase, joint phase (one
 # epoch, here twice, as of a longer training), packed model
-FILES = {"states of the speech encoder": 217, "models": 277 + 35 + 399 + 2 * 415 + 133}
+FILES = {
+    "states of the speech encoder": 217,
+    "states of the teacher": 15.5,
+    "models": 277 + 35 + 399 + 2 * 415 + 133,
+}
 
 
 def plan(job: Job, **changes) -> Plan:
@@ -55,7 +59,7 @@ def test_time_of_the_embedded_recipe(stage):
 def test_whole_time_of_the_embedded_recipe():
     found = values(plan(EMBEDDED).time())
     compared = sum(starting_with(f"{stage} ", found) for stage in MEASURED)
-    assert compared == pytest.approx(sum(MEASURED.values()), rel=0.15)
+    assert compared == pytest.approx(sum(MEASURED.values()), rel=0.1)
 
 
 @pytest.mark.parametrize("name", FILES)
