@@ -24,6 +24,7 @@ recipe=           # name of the recipe, and of its folders
 data_sh=          # the recipe's data preparation
 local_data_opts=  # further options of data_sh
 langs=            # source languages, Common Voice codes, such as "fr it"
+target_lang=en    # language of the corpus's translations
 test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=              # table of a corpus of your own, see egs2/tsv/comsl1
@@ -45,6 +46,7 @@ frozen_phase=some # how much of the two phases the speech encoder stays frozen: 
 override=         # files of what changes against all these, such as conf/modality_gap/waco.yaml
 tasks="st asr mt" # what stage 7 does with the test set
 decode_config=conf/decode.yaml  # beam and batch (stages 7 and 8)
+published=        # results of others on the same test sets, to be shown beside these (stage 9)
 
 # Options: a study: rows, conf/<study>/<row>.yaml, trained, decoded and compared instead of one model
 study=            # ablation or modality_gap
@@ -110,7 +112,7 @@ job() {
 
 # train LOG OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
 train() {
-  local command=(python -m comsl.bin.train --resume true "${@:2}")
+  local command=(python -m comsl.bin.train --resume true --target_lang "$target_lang" "${@:2}")
   if [ "$num_nodes" -eq 1 ]; then
     if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
     job "$1" "${command[@]}"
@@ -158,7 +160,7 @@ yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 needs[1]="" makes[1]=$data
 stage_1() {
   # shellcheck disable=SC2086 # several options
-  nj=$nj "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv"} $local_data_opts
+  nj=$nj "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 
@@ -179,7 +181,7 @@ stage_3() {
     if [ -n "$lm_size" ]; then
       python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
     else
-      python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs" --out "$start"
+      python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out "$start"
     fi
   fi
   [ -d "$start" ] || start=$language_model
@@ -207,7 +209,7 @@ stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
     --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks"
   job teacher python -m comsl.bin.extract_teacher --raw "$raw" --out "$teacher" --sets "$train_set dev" \
-    --language_model "$exp/lm"
+    --language_model "$exp/lm" --target_lang "$target_lang"
 }
 
 # Stage 6: composite training: speech encoder frozen, then everything
@@ -251,11 +253,15 @@ stage_7() {
 # Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
 needs[8]="2 3"
 makes[8]="$exp/mt-true-transcript/$last_set/text.mt $exp/cascade/$last_set/text.st"
-makes[8]+=" $exp/whisper-zero-shot/$last_set/text.st"
+makes[8]+=" $exp/whisper-zero-shot/$last_set/text.asr"
 stage_8() {
   # shellcheck disable=SC2207 # several options
-  local options=(--raw "$raw" --langs "$langs" $(yaml_options "$decode_config"))
-  job whisper python -m comsl.bin.decode_whisper "${options[@]}" --sets "$test_set" \
+  local options=(--raw "$raw" --langs "$langs" $(yaml_options "$decode_config")) whisper_tasks="st asr"
+  if [ "$target_lang" != en ]; then
+    echo "Whisper translates into English only: no whisper-zero-shot translation into '$target_lang'"
+    whisper_tasks=asr # for the cascade
+  fi
+  job whisper python -m comsl.bin.decode_whisper "${options[@]}" --sets "$test_set" --tasks "$whisper_tasks" \
     --speech_encoder "$speech_encoder" --out "$exp/whisper-zero-shot"
   options+=(--model "$exp/lm_train" --set "$test_set")
   job cascade python -m comsl.bin.decode "${options[@]}" --transcripts "$exp/whisper-zero-shot" --out "$exp/cascade"
@@ -271,6 +277,7 @@ stage_9() {
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system"); fi
   done
   python -m comsl.bin.score --recipe "$recipe" --raw "$raw" --set "$test_set" --langs "$langs" "${systems[@]}" \
+    --target_lang "$target_lang" ${published:+--published "$published"} \
     "${trained[@]}" --out "$report" --command "$COMSL_COMMAND"
 }
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.data.audio import RATE, is_silent, read_audio
 from comsl.errors import DataError
+from comsl.languages import language
 from comsl.model import Branch, ComSLModel
 from comsl.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
@@ -59,16 +60,17 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
 
 
 class SpeechTranslator:
-    """Translates and transcribes speech, and translates text, with one trained model.
+    """Translates and transcribes speech, and translates text, with one trained model, into the
+    language that it was trained for.
 
     >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed.zip")
     >>> translator.translate("prompt.flac", src_lang="fr")
     """
 
-    def __init__(self, model: ComSLModel, target_lang: str = "en"):
+    def __init__(self, model: ComSLModel):
         self.model = model.eval()
         self.tokenizer = model.tokenizer
-        self.target_lang = target_lang
+        self.target_lang = model.target_lang
         self.device = next(model.parameters()).device
 
     @classmethod
@@ -117,7 +119,8 @@ class SpeechTranslator:
         pieces = [split_at_quietest(load_wave(item), window) for item in items]
         flat = [piece for group in pieces for piece in group]
         texts = iter(self.generate(task, flat, [src_lang] * len(flat), beam_size))
-        results = [" ".join(next(texts) for _ in group) for group in pieces]
+        space = " " if language(src_lang if task == "asr" else self.target_lang).spaced else ""
+        results = [space.join(next(texts) for _ in group) for group in pieces]
         return results if isinstance(audio, list) else results[0]
 
     @torch.inference_mode()

@@ -12,15 +12,20 @@ from comsl.errors import DataError
 class Language:
     """One language under the names that its three sources give it.
 
-    code: Common Voice's, ISO 639's where it has none; whisper: openai-whisper; mbart: mBART-50's
-    language token; group: the paper's resource group (`high`, `mid`, `low`), None for a language
-    that CoVoST 2 doesn't translate into English.
+    code: Common Voice's, ISO 639's where it has none; whisper: openai-whisper, which is also what
+    sacreBLEU calls it; mbart: mBART-50's language token; group: the paper's resource group (`high`,
+    `mid`, `low`), None for a language that CoVoST 2 doesn't translate into English.
     """
 
     code: str
     whisper: str
     mbart: str
     group: str | None
+
+    @property
+    def spaced(self) -> bool:
+        """Whether it puts spaces between words."""
+        return self.whisper not in ("zh", "ja", "th", "km", "my")
 
 
 _GROUPS = {

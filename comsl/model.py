@@ -61,7 +61,7 @@ class ComSLModel(AbsESPnetModel):
     mask_probability: share of masked source tokens; speech_first: order of the concatenation;
     encoder_gradient_scale: factor on the gradients of the final states of the speech-only and
     text-only passes. teacher: the frozen language model of the MT regularisation, needed where
-    `w_mt` and `alpha_mt` are not 0.
+    `w_mt` and `alpha_mt` are not 0; target_lang: what it is trained to translate into.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class ComSLModel(AbsESPnetModel):
         speech_first: bool = False,
         encoder_gradient_scale: float = 2.0,
         label_smoothing: float = 0.0,
+        target_lang: str = "en",
     ):
         super().__init__()
         self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
@@ -114,6 +115,7 @@ class ComSLModel(AbsESPnetModel):
         self.speech_first = speech_first
         self.encoder_gradient_scale = encoder_gradient_scale
         self.label_smoothing = label_smoothing
+        self.target_lang = target_lang
 
     def forward(
         self,

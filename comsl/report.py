@@ -25,8 +25,8 @@ PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "j
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
 STUDY_NOTE = (
     "BLEU by language, on average, and of all languages together, the last with sacreBLEU's paired "
-    "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets are "
-    "pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
+    "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets "
+    "are pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
     "(teacher-forced, in nats, lower is better), the interval by a paired bootstrap over English "
     "sentences. Updates and minutes of training on one split; GB: peak memory of its process. "
     "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
@@ -100,20 +100,23 @@ def _commit() -> str:
 
 def score_tables(results: Mapping) -> list[Table]:
     """BLEU, chrF and WER tables of `results.json`, those that have rows."""
-    wer_note = f"Percent; texts normalised: {results['normaliser']}."
+    signatures = {key: f"Signature: {value}" for key, value in results["signature"].items()}
+    if published := results.get("published"):
+        signatures["bleu"] += f". Published, not ours: {published['source']}"
     kinds = [
-        ("bleu", "BLEU", f"Signature: {results['signature']['bleu']}"),
-        ("chrf", "chrF", f"Signature: {results['signature']['chrf']}"),
-        ("wer", "Word error rate", wer_note),
+        ("bleu", "BLEU", signatures["bleu"]),
+        ("chrf", "chrF", signatures["chrf"]),
+        ("wer", "Word error rate", f"Percent; texts normalised: {results['normaliser']}."),
     ]
     return [
-        _score_table(title, key, [entry for entry in results["systems"] if key in entry], note)
+        _score_table(title, key, results, note)
         for key, title, note in kinds
         if any(key in entry for entry in results["systems"])
     ]
 
 
-def _score_table(title: str, key: str, entries: Sequence[Mapping], note: str) -> Table:
+def _score_table(title: str, key: str, results: Mapping, note: str) -> Table:
+    entries = [entry for entry in results["systems"] if key in entry]
     first = entries[0]
     langs = list(first["utterances"])
     columns = langs + [name for name in (*GROUPS, "avg") if name in first[key]]
@@ -122,9 +125,21 @@ def _score_table(title: str, key: str, entries: Sequence[Mapping], note: str) ->
     rows = [
         [entry["name"], entry["task"], *(entry[key][name] for name in columns)] for entry in entries
     ]
+    rows += _published_rows(results, key, columns)
     counts = [first["utterances"][lang] for lang in langs]
     rows.append(["utterances", "", *counts, *[""] * (len(columns) - len(langs) - 1), sum(counts)])
     return Table(title, ["system", "task", *header], rows, note=note)
+
+
+def _published_rows(results: Mapping, key: str, columns: Sequence[str]) -> list[list[str]]:
+    """Scores of others with the decimals that they gave; what they did not give stays empty."""
+    rows = []
+    for entry in results.get("published", {"systems": []})["systems"]:
+        if key in entry:
+            derived = f", {entry['derived']}" if "derived" in entry else ""
+            scores = (f"{entry[key][name]:g}" if name in entry[key] else "" for name in columns)
+            rows.append([f"{entry['name']} (published{derived})", "st", *scores])
+    return rows
 
 
 def significance_table(results: Mapping) -> Table | None:

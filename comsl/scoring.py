@@ -1,5 +1,6 @@
 """Scores of translations (BLEU, chrF) and transcripts (WER, CER), in the form of `results.json`."""
 
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,10 @@ from comsl.languages import language
 Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
-UNSPACED = ("zh-CN", "ja")  # written without spaces between words: counted in characters
 GROUPS = ("high", "mid", "low")
 NORMALISER = (
     "NFKC, lower case, punctuation (Unicode categories P*) removed, white space collapsed; "
-    "for characters (zh-CN, ja), white space removed"
+    "for characters (CER, where words have no spaces between them), white space removed"
 )
 
 
@@ -80,30 +80,56 @@ def _read_hypotheses(path: Path, reference: Mapping[str, str]) -> dict[str, str]
 
 
 def score(
-    recipe: str, split: str, references: Mapping[str, Texts], outputs: Sequence[Output]
+    recipe: str,
+    split: str,
+    references: Mapping[str, Texts],
+    outputs: Sequence[Output],
+    target_lang: str = "en",
 ) -> dict:
     """Everything that can be said of the outputs, as `results.json` holds it.
 
     Scores are percentages, per language (in the order of `references`), `avg` (mean over the
-    languages) and the resource groups that occur. DataError: no outputs at all.
+    languages) and the resource groups that occur. target_lang: of the translations; it decides how
+    BLEU takes them apart. DataError: no outputs at all.
     """
     if not outputs:
         raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")
     results = {
         "recipe": recipe,
         "split": split,
-        "signature": signatures(),
+        "target_lang": target_lang,
+        "signature": signatures(target_lang),
         "normaliser": NORMALISER,
-        "systems": [_score_output(output, references[output.task]) for output in outputs],
+        "systems": [
+            _score_output(output, references[output.task], target_lang) for output in outputs
+        ],
     }
     by_key = {(output.name, output.task): output for output in outputs}
     ours, baseline = (by_key.get((name, "st")) for name in ("comsl", "whisper-zero-shot"))
     if ours and baseline:
-        results["significance"] = [paired_bootstrap(ours, baseline, references["st"])]
+        test = paired_bootstrap(ours, baseline, references["st"], target_lang)
+        results["significance"] = [test]
     return results
 
 
-def _score_output(output: Output, references: Texts) -> dict:
+def read_published(path: Path, results: Mapping) -> dict | None:
+    """Scores that others published (egs2/covost2/comsl1/published.json is an example).
+
+    None where they are of another set, target or choice of languages than `results`: averages over
+    those would mean something else. DataError: the file is not of this form.
+    """
+    try:
+        published = json.loads(path.read_text(encoding="utf-8"))
+        theirs = [published["split"], published["target_lang"], set(published["langs"].split())]
+        for system in published["systems"]:
+            float(system["bleu"]["avg"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no table of published scores: {error}") from None
+    langs = set(results["systems"][0]["utterances"])
+    return published if theirs == [results["split"], results["target_lang"], langs] else None
+
+
+def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
     entry = {
         "name": output.name,
         "task": output.task,
@@ -113,9 +139,9 @@ def _score_output(output: Output, references: Texts) -> dict:
     pairs = {lang: align(output.texts[lang], texts) for lang, texts in references.items()}
     if output.task == "asr":
         rates = {lang: error_rate(lang, *pair) for lang, pair in pairs.items()}
-        units = {lang: "character" if lang in UNSPACED else "word" for lang in pairs}
+        units = {lang: "word" if language(lang).spaced else "character" for lang in pairs}
         return entry | {"wer": summarise(rates), "error_unit": units}
-    for name, metric in _metrics().items():
+    for name, metric in _metrics(target_lang).items():
         values = {
             lang: metric.corpus_score(hypotheses, [texts]).score
             for lang, (hypotheses, texts) in pairs.items()
@@ -129,16 +155,35 @@ def align(hypotheses: Mapping[str, str], references: Mapping[str, str]) -> tuple
     return [hypotheses[key] for key in references], list(references.values())
 
 
-def _metrics() -> dict:
-    """sacreBLEU's own defaults: 13a tokens, mixed case, exponential smoothing; chrF2."""
-    from sacrebleu.metrics import BLEU, CHRF
+def bleu_metric(target_lang: str):
+    """BLEU with sacreBLEU's defaults: mixed case, exponential smoothing, and the tokeniser that it
+    has for the language: 13a, Chinese `zh`, Japanese and Korean MeCab.
 
-    return {"bleu": BLEU(), "chrf": CHRF()}
+    Characters where MeCab is not installed (`pip install "sacrebleu[ja,ko]"`), and for the other
+    languages without spaces, of which 13a would take whole sentences for words.
+    """
+    from sacrebleu.metrics import BLEU
+
+    target = language(target_lang)
+    try:
+        metric = BLEU(trg_lang=target.whisper)
+    except RuntimeError:  # no MeCab
+        return BLEU(tokenize="char")
+    if metric.tokenizer_signature == "13a" and not target.spaced:
+        return BLEU(tokenize="char")
+    return metric
 
 
-def signatures() -> dict[str, str]:
+def _metrics(target_lang: str) -> dict:
+    """BLEU and chrF2, which reads characters in any language."""
+    from sacrebleu.metrics import CHRF
+
+    return {"bleu": bleu_metric(target_lang), "chrf": CHRF()}
+
+
+def signatures(target_lang: str) -> dict[str, str]:
     """What sacreBLEU prints beside a score, so that others can repeat it."""
-    metrics = _metrics()
+    metrics = _metrics(target_lang)
     for metric in metrics.values():
         metric.corpus_score(["a"], [["a"]])  # the number of references is known only now
     return {name: str(metric.get_signature()) for name, metric in metrics.items()}
@@ -166,24 +211,25 @@ def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) 
     import jiwer
 
     pair = [[normalise(text) for text in side] for side in (references, hypotheses)]
-    if lang not in UNSPACED:
+    if language(lang).spaced:
         return 100 * jiwer.wer(*pair)
     return 100 * jiwer.cer(*([text.replace(" ", "") for text in side] for side in pair))
 
 
-def paired_bootstrap(ours: Output, baseline: Output, references: Texts) -> dict:
+def paired_bootstrap(
+    ours: Output, baseline: Output, references: Texts, target_lang: str = "en"
+) -> dict:
     """sacreBLEU's paired bootstrap (1000 resamples, fixed seed) on all languages pooled.
 
     `score` is BLEU of the pooled set, `ci95` its 95 % interval, `p_value` the probability of a
     difference this large between two systems that are equally good. Memory: about 50 kB an
     utterance.
     """
-    from sacrebleu.metrics import BLEU
     from sacrebleu.significance import PairedTest
 
     pooled = [(output.label, _pool(output.texts, references)) for output in (baseline, ours)]
     texts = [text for table in references.values() for text in table.values()]
-    test = PairedTest(pooled, {"BLEU": BLEU()}, [texts], test_type="bs")
+    test = PairedTest(pooled, {"BLEU": bleu_metric(target_lang)}, [texts], test_type="bs")
     signature, scores = test()
     theirs, own = scores["BLEU"]
     # sacreBLEU counts resamples that differ by more than the systems do: none between equal ones

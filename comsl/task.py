@@ -90,6 +90,7 @@ class ComSLTask(AbsTask):
             speech_encoder,
             adapter,
             LanguageModel(args.teacher) if args.teacher else None,
+            target_lang=args.target_lang,
             **args.model_conf,
         )
 

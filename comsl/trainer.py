@@ -15,8 +15,8 @@ import torch
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
-from sacrebleu.metrics import BLEU
 
+from comsl.scoring import bleu_metric
 from comsl.sequences import Sequences
 
 
@@ -87,7 +87,7 @@ def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
         torch.distributed.all_gather_object(gathered, pairs)
         pairs = functools.reduce(operator.iadd, gathered, [])
     hypotheses, references = zip(*pairs, strict=True)
-    return BLEU().corpus_score(list(hypotheses), [list(references)]).score
+    return bleu_metric(model.target_lang).corpus_score(list(hypotheses), [list(references)]).score
 
 
 def peak_memory(device: str) -> float:

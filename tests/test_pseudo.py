@@ -107,7 +107,7 @@ def language_model(tiny_lm, tmp_path_factory) -> Path:
     model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), **only_mt)
     torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
-    config |= {"speech_encoder": None, "teacher": None}
+    config |= {"speech_encoder": None, "teacher": None, "target_lang": "en"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 

@@ -107,6 +107,31 @@ def test_results_json(scored):
     assert results["significance"][0]["baseline"] == "whisper-zero-shot"
 
 
+def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
+    """Their own decimals, nothing in the columns that they do not give, only in BLEU's table."""
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    systems = [
+        {"name": "A", "bleu": {"avg": 30.77}},
+        {"name": "B", "bleu": {"avg": 29.7, "high": 35}, "derived": "31.5 - 1.8"},
+    ]
+    published = {"split": "test", "target_lang": "en", "langs": "es it", "source": "Their paper"}
+    (tmp_path / "p.json").write_text(json.dumps(published | {"systems": systems}))
+    options = ("--system", f"comsl={tmp_path}/comsl", "--published", tmp_path / "p.json")
+    done = run_score(tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "report/RESULTS.md").read_text()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["A (published)", "st", "", "", "", "", "30.77"] in table
+    assert ["B (published, 31.5 - 1.8)", "st", "", "", "35", "", "29.7"] in table
+    assert text.count("A (published)") == 1
+    assert "Published, not ours: Their paper" in text
+    assert "A (published)" in (tmp_path / "report/index.html").read_text()
+    done = run_score(tmp_path, *options, "--langs", "es")
+    assert "p.json: of other sets or languages, left out" in done.stderr
+    assert "published" not in (tmp_path / "report/RESULTS.md").read_text()
+
+
 def test_markdown_has_tables_signatures_command(scored):
     text = (scored[0] / "report/RESULTS.md").read_text()
     results = json.loads((scored[0] / "report/results.json").read_text())

@@ -1,14 +1,19 @@
 """Scores: against sacreBLEU's own command, known error rates, and what is refused."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import sacrebleu
+from conftest import ROOT
 from synthetic_set import write_hypotheses, write_raw
 
 from comsl import scoring
 from comsl.data.kaldi import read_table, write_table
 from comsl.errors import DataError
+from comsl.languages import LANGUAGES
 
 
 def reverse(text: str) -> str:
@@ -60,6 +65,62 @@ def test_scores_equal_sacrebleu_command(tmp_path):
         assert results["signature"][metric].split("|version")[0] in full
 
 
+CHINESE = {"a": "今天下午会下雨。", "b": "火车八点钟开。"}
+
+
+@pytest.mark.parametrize(
+    ("target_lang", "tokeniser"),
+    [("en", "13a"), ("de", "13a"), ("zh-CN", "zh"), ("ja", "char"), ("ko", "char"), ("th", "char")],
+)
+def test_bleu_takes_translations_apart_as_their_language_wants(monkeypatch, target_lang, tokeniser):
+    """As sacreBLEU does, with characters where it would need MeCab, which isn't there."""
+    for name in ("ja", "ko"):
+        monkeypatch.setattr(f"sacrebleu.tokenizers.tokenizer_{name}_mecab.MeCab", None)
+    said = {key: text.replace("八点", "九点") for key, text in CHINESE.items()}
+    outputs = [
+        scoring.Output(name, "st", Path(), {"fr": texts})
+        for name, texts in (("comsl", said), ("whisper-zero-shot", CHINESE))
+    ]
+    results = scoring.score("toy", "test", {"st": {"fr": CHINESE}}, outputs, target_lang)
+    expected = sacrebleu.corpus_bleu(
+        list(said.values()), [list(CHINESE.values())], tokenize=tokeniser, force=True
+    ).score
+    assert results["systems"][0]["bleu"]["fr"] == pytest.approx(expected, abs=0.005)
+    assert (expected > 20) == (tokeniser != "13a")
+    assert f"|tok:{tokeniser}|" in results["signature"]["bleu"]
+    (test,) = results["significance"]
+    assert f"|tok:{tokeniser}|" in test["signature"]
+    assert test["score"] == pytest.approx(expected, abs=0.005)
+
+
+def test_published_scores_follow_from_what_is_stated():
+    """And they are of exactly the 21 languages that the recipe decodes."""
+    recipe = ROOT / "egs2/covost2/comsl1"
+    published = json.loads((recipe / "published.json").read_text())
+    assert f'--langs "{published["langs"]}"' in (recipe / "run.sh").read_text()
+    assert set(published["langs"].split()) == {key for key, row in LANGUAGES.items() if row.group}
+    for system in published["systems"]:
+        if "derived" in system:
+            minuend, difference = map(float, system["derived"].split(" - "))
+            assert minuend == published["systems"][-1]["bleu"]["avg"]
+            assert system["bleu"]["avg"] == pytest.approx(minuend - difference)
+
+
+def test_published_scores_of_other_languages_are_left_out(tmp_path):
+    write_raw(tmp_path / "raw")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    results = score_all(tmp_path, comsl=tmp_path / "comsl")
+    file = tmp_path / "published.json"
+    published = {"split": "test", "target_lang": "en", "langs": "it es", "source": "x"}
+    published |= {"systems": [{"name": "a", "bleu": {"avg": 1}}]}
+    for change, same in [({}, True), ({"langs": "es"}, False), ({"split": "dev"}, False)]:
+        file.write_text(json.dumps(published | change))
+        assert (scoring.read_published(file, results) is not None) == same
+    file.write_text(json.dumps(published | {"systems": [{"name": "a"}]}))
+    with pytest.raises(DataError, match=r"published.json: no table of published scores.*'bleu'"):
+        scoring.read_published(file, results)
+
+
 def test_averages_are_means_of_languages():
     values = {"fr": 10.0, "es": 20.0, "it": 33.333}
     assert scoring.summarise(values) == {
@@ -77,6 +138,7 @@ def test_averages_are_means_of_languages():
         ("es", "", "uno dos", 100),
         ("zh-CN", "你 好,世 界", "你好世界。", 0),
         ("ja", "こんにちわ", "こんにちは", 20),
+        ("th", "สวัสดี ครับ", "สวัสดีครับ", 0),
     ],
 )
 def test_known_error_rates(lang, hypothesis, reference, rate):

@@ -75,7 +75,7 @@ def test_the_tool_adds_pictures_to_a_report_that_is_there(model, tiny_lm, tmp_pa
     torch.save(model.state_dict(), experiment / "valid.ce_st.ave.pth")
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "teacher": None}
     config |= {"speech_encoder": "whisper", "speech_encoder_conf": ENCODER}
-    config |= {"speech_adapter_conf": {}, "model_conf": {"alpha_mt": 0.0}}
+    config |= {"speech_adapter_conf": {}, "model_conf": {"alpha_mt": 0.0}, "target_lang": "en"}
     (experiment / "config.yaml").write_text(yaml.safe_dump(config))
     write_raw(raw)
     out.mkdir()

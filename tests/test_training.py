@@ -127,8 +127,10 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
 
 
 def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm, tmp_path):
-    """Joint phase on waveforms, then packing: the same output, from path, array and list."""
-    train(data, tiny_lm, tmp_path / "joint", "--max_epoch", "1", speech="whisper")
+    """Joint phase on waveforms, then packing: the same output, from path, array and list, in the
+    language that it was trained for."""
+    options = ("--max_epoch", "1", "--target_lang", "de")
+    train(data, tiny_lm, tmp_path / "joint", *options, speech="whisper")
     wave = data / "fr-000.flac"
     folder = SpeechTranslator.from_pretrained(tmp_path / "joint")
     pack_model(tmp_path / "joint", tmp_path / "model.zip")
@@ -137,6 +139,10 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
         packed = SpeechTranslator.from_pretrained(tmp_path / "model.zip")
     finally:
         shutil.move(tiny_lm.with_name("moved"), tiny_lm)
+    german = folder.tokenizer.code("de")
+    for translator in (folder, packed):
+        (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
+        assert ids[1] == german
     samples, rate = soundfile.read(wave)
     expected = folder.translate(wave, src_lang="fr")
     assert packed.translate(str(wave), src_lang="fr") == expected

@@ -29,7 +29,7 @@ def write(path: Path, rows: list[list[str]], header: list[str] = HEADER) -> Path
 
 def prepare(table: Path, *langs: str, folds: int = 20, max_dropped: float = 0.0) -> Path:
     out = table.parent / "data"
-    tsv.prepare(table, list(langs), out, folds, 2, max_dropped)
+    tsv.prepare(table, list(langs), "en", out, folds, 2, max_dropped)
     return out
 
 
@@ -200,6 +200,11 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
             [*HEADER, "target_lang"],
             [["a.wav", "fr", "a", "b", "", "", "", "", lang] for lang in ("de", "en")],
             "'de' and 'en' in the column target_lang; a model translates into one",
+        ),
+        (
+            [*HEADER, "target_lang"],
+            [["a.wav", "fr", "a", "b", "train", "", "", "", "de"]],
+            "'de' in the column target_lang, but --target_lang is 'en': correct one",
         ),
         (
             HEADER,

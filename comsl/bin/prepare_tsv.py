@@ -17,8 +17,10 @@ def parser() -> argparse.ArgumentParser:
         "--tsv",
         type=Path,
         required=True,
-        help="table with a header: audio, lang, transcript, translation [split start end speaker]",
+        help="table with a header: audio, lang, transcript, translation [split start end speaker "
+        "target_lang]",
     )
+    parser.add_argument("--target_lang", default="en", help="language of the translations")
     parser.add_argument(
         "--folds", type=int, default=20, help="parts; of rows without a split 1 is test, 1 is dev"
     )
@@ -38,9 +40,11 @@ def main() -> None:
     if args.folds < 3:
         raise DataError(f"--folds {args.folds}: at least 3, please: train, dev and test")
     from comsl.data import tsv
+    from comsl.languages import language
 
     langs = args.langs.split()
-    tsv.prepare(args.tsv, langs, args.out, args.folds, args.nj, args.max_dropped)
+    target_lang = language(args.target_lang).code
+    tsv.prepare(args.tsv, langs, target_lang, args.out, args.folds, args.nj, args.max_dropped)
 
 
 if __name__ == "__main__":

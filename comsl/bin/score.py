@@ -15,6 +15,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--raw", required=True, type=Path, help="folder with <set>_<lang>")
     parser.add_argument("--set", required=True, help="the set that was decoded, such as test")
     parser.add_argument("--langs", required=True, help='Common Voice codes: "es fr"')
+    parser.add_argument("--target_lang", default="en", help="language of the translations")
     parser.add_argument(
         "--system",
         required=True,
@@ -29,6 +30,7 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help="a training's folder, for the curves; may be repeated, in the order of training",
     )
+    parser.add_argument("--published", type=Path, help="results of others to show beside these")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     parser.add_argument("--command", required=True, help="the user's command, to be quoted")
     return parser.parse_args()
@@ -64,7 +66,13 @@ def main() -> None:
     runs = [curves.read_run(experiment) for experiment in args.experiment]
     samples = report.pick_samples(args.raw, args.set, references, outputs)
 
-    results = scoring.score(args.recipe, args.set, references, outputs)
+    target_lang = language(args.target_lang).code
+    results = scoring.score(args.recipe, args.set, references, outputs, target_lang)
+    if args.published:
+        if published := scoring.read_published(args.published, results):
+            results["published"] = published
+        else:
+            logging.info("%s: of other sets or languages, left out", args.published)
     results["run"] = report.provenance(args.command)
     tables = report.score_tables(results)
     if significance := report.significance_table(results):

@@ -24,7 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(
-    table: Path, langs: list[str], out: Path, folds: int, nj: int, max_dropped: float
+    table: Path,
+    langs: list[str],
+    target_lang: str,
+    out: Path,
+    folds: int,
+    nj: int,
+    max_dropped: float,
 ) -> None:
     """Write out/{train,dev,test}_<lang>, out/untranslated_<lang> and out/untranscribed_<lang> for
     rows without the one text or the other, out/audio where a stretch is cut out, out/dropped.tsv.
@@ -35,7 +41,7 @@ def prepare(
     dropped: list[Dropped] = []
     rows = [row for row in _rows(table, dropped) if row["lang"] in langs]
     total = len(rows) + len(dropped)
-    _check_columns(table, rows, langs)
+    _check_columns(table, rows, langs, target_lang)
     utterances = _unique(rows, table.parent, folds, dropped)
     given = {utterance.id for row, utterance in utterances if _is_given(row, utterance)}
     kept = without_repeats((item for _, item in utterances), dropped, _sentences, given)
@@ -75,8 +81,10 @@ def _text(cell: str) -> str:
     return text
 
 
-def _check_columns(table: Path, rows: list[dict[str, str]], langs: list[str]) -> None:
-    """DataError: a language that is unknown or has no row, or translations into several."""
+def _check_columns(
+    table: Path, rows: list[dict[str, str]], langs: list[str], target_lang: str
+) -> None:
+    """DataError: a language that is unknown or has no row, or translations into another."""
     found = {row["lang"] for row in rows}
     for lang in langs:
         if language(lang).code not in found:
@@ -85,6 +93,11 @@ def _check_columns(table: Path, rows: list[dict[str, str]], langs: list[str]) ->
         raise DataError(
             f"{table}: '{targets[0]}' and '{targets[1]}' in the column target_lang; a model"
             " translates into one language: make a table for each"
+        )
+    if targets[0] not in ("", target_lang):
+        raise DataError(
+            f"{table}: '{targets[0]}' in the column target_lang, but --target_lang is "
+            f"'{target_lang}': correct one of them"
         )
 
 

@@ -1,0 +1,70 @@
+"""Estimate disk, memory of each GPU and hours of each stage, from hours of audio and the machine.
+
+The defaults are the published training: 5 epochs of the language model, 5 of the frozen phase, 10
+of the joint one. `two-cores` with `embedded` is what egs2/asterisk runs on.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from comsl.cli import command
+from comsl.errors import DataError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--hours", required=True, type=float, help="translated speech to train on")
+    add("--clip_seconds", type=float, default=5.0, help="mean length of its clips")
+    add("--dev_hours", type=float, default=0.0, help="validated on after every epoch")
+    add("--test_hours", type=float, default=0.0, help="decoded in stages 7 and 8")
+    add("--eval_clip_seconds", type=float, help="mean clip of both; without it, as above")
+    add("--pseudo_hours", type=float, default=0.0, help="speech that stage 4 finds translations of")
+    add("--model", choices=("embedded", "medium", "large"), default="medium")
+    add("--device", default="a100", help="of costs.json: two-cores, v100, a100 or h100")
+    add("--gpus", type=int, default=1, help="how many devices train")
+    add("--nj", type=int, default=8, help="processes that prepare data")
+    add("--batch_size", type=int, default=8, help="clips that a device takes at a time")
+    add("--epochs", default="5 5 10", help="of language model, frozen phase and joint phase")
+    add("--trained_blocks", type=int, help="of the speech encoder, joint phase; without it, all")
+    add("--checkpointing", action="store_true", help="activations are computed again, not kept")
+    add("--costs", type=Path, help="measured costs in place of comsl/costs.json")
+    return parser.parse_args()
+
+
+def check(args: argparse.Namespace) -> None:
+    """DataError: a number that makes no sense, or epochs that aren't three numbers."""
+    for name in ("hours", "clip_seconds", "eval_clip_seconds", "gpus", "nj", "batch_size"):
+        if getattr(args, name) <= 0:
+            raise DataError(f"--{name} {getattr(args, name)}: more than 0, please")
+    for name in ("dev_hours", "test_hours", "pseudo_hours"):
+        if getattr(args, name) < 0:
+            raise DataError(f"--{name} {getattr(args, name)}: not less than 0, please")
+    if not re.fullmatch(r"[\d.]+ [\d.]+ [\d.]+", args.epochs):
+        raise DataError(f"--epochs '{args.epochs}': three numbers, such as '5 5 10'")
+
+
+@command
+def main() -> None:
+    """Print the tables."""
+    args = parse_args()
+    if args.eval_clip_seconds is None:
+        args.eval_clip_seconds = args.clip_seconds
+    check(args)
+    from comsl.plan import COSTS, Job, Plan, read_costs
+
+    settings = {name: value for name, value in vars(args).items() if name != "costs"}
+    settings["epochs"] = tuple(map(float, args.epochs.split()))
+    plan = Plan(Job(**settings), read_costs(args.costs or COSTS))
+    whole, trained = plan.parameters()
+    print(f"ComSL {args.model}: {whole / 1e9:.3f} B parameters, {trained / 1e9:.3f} B trained\n")
+    for table in plan.tables():
+        print(f"{table.title}\n{table.format('simple')}")
+        print(f"{table.note}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A corpus of one's own with German translations, through every stage up to the report."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from conftest import PAIRS, ROOT
+from whisper.model import ModelDimensions, Whisper
+
+from comsl.inference import SpeechTranslator
+from comsl.teacher_states import TeacherStates
+from comsl.tokenizer import Tokenizer
+
+GERMAN = {
+    "fr": ["Der Zug fährt um acht.", "Wir essen Brot.", "Die Tür bleibt offen.", "Es regnet."],
+    "it": ["Die Katze schläft.", "Morgen gehen wir ans Meer.", "Wer war das?", "Sie ist heiß."],
+}
+SPLITS = ("train", "train", "dev", "test")
+
+
+def write_table(folder: Path) -> Path:
+    """Eight clips of noise with their texts, as egs2/tsv takes them."""
+    random = np.random.default_rng(0)
+    rows = [["audio", "lang", "transcript", "translation", "split", "target_lang"]]
+    for lang, translations in GERMAN.items():
+        texts = zip(PAIRS[lang], translations, SPLITS, strict=True)
+        for number, ((transcript, _), translation, split) in enumerate(texts):
+            noise = 0.1 * random.standard_normal(16000)
+            soundfile.write(folder / f"{lang}{number}.flac", noise, 16000)
+            rows.append([f"{lang}{number}.flac", lang, transcript, translation, split, "de"])
+    (folder / "table.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
+    return folder / "table.tsv"
+
+
+def write_whisper(path: Path) -> Path:
+    """A random Whisper of width 16 in OpenAI's format."""
+    torch.manual_seed(0)
+    dims = ModelDimensions(80, 1500, 16, 2, 2, 51865, 448, 16, 2, 1)
+    state = Whisper(dims).state_dict()
+    torch.save({"dims": dataclasses.asdict(dims), "model_state_dict": state}, path)
+    return path
+
+
+def training_options(folder: Path) -> list[str]:
+    """The recipe's trainings, two updates each."""
+    options = []
+    names = {"lm_config": "lm", "frozen_config": "frozen", "train_config": "joint"}
+    for option, name in names.items():
+        settings = yaml.safe_load((ROOT / f"conf/train_asterisk_{name}.yaml").read_text())
+        settings |= {"max_epoch": 1, "num_iters_per_epoch": 2}
+        if name == "frozen":
+            settings["speech_encoder_conf"]["input_size"] = 16
+        (folder / f"train_{name}.yaml").write_text(yaml.safe_dump(settings))
+        options += [f"--{option}", str(folder / f"train_{name}.yaml")]
+    return options
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, tiny_lm) -> Path:
+    """A folder in which stages 1 to 9 have run into German."""
+    work = tmp_path_factory.mktemp("german")
+    (work / "decode.yaml").write_text("beam_size: 2\n")
+    command = [
+        *(ROOT / "egs2/tsv/comsl1/run.sh", "--tsv", write_table(work), "--langs", "fr it"),
+        *("--target_lang", "de", "--language_model", tiny_lm),
+        *("--speech_encoder", write_whisper(work / "whisper.pt"), *training_options(work)),
+        *("--decode_config", work / "decode.yaml", "--stop_stage", "9"),
+        *("--datadir", work / "data", "--dumpdir", work / "dump", "--expdir", work / "exp"),
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (work / "printed.txt").write_text(done.stdout)
+    return work
+
+
+def test_whispers_translation_is_left_out_with_a_line(work):
+    """Whisper still transcribes for the cascade; everything else is scored as ever."""
+    assert "Whisper translates into English only" in (work / "printed.txt").read_text()
+    results = json.loads((work / "exp/tsv/report/results.json").read_text())
+    assert results["target_lang"] == "de"
+    assert {(system["name"], system["task"]) for system in results["systems"]} == {
+        *(("comsl", task) for task in ("st", "asr", "mt")),
+        ("whisper-zero-shot", "asr"),
+        ("cascade", "st"),
+        ("mt-true-transcript", "mt"),
+    }
+    assert not list((work / "exp/tsv/whisper-zero-shot").rglob("text.st"))
+
+
+def test_all_that_was_trained_translates_into_german(work):
+    """The language model of stage 3, which the cascade runs, and the composite model."""
+    german = Tokenizer(work / "exp/tsv/lm").code("de")
+    for folder in ("lm_train", "joint"):
+        translator = SpeechTranslator.from_pretrained(work / "exp/tsv" / folder)
+        (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
+        assert ids[1] == german
+
+
+def test_the_teacher_was_asked_for_german(work):
+    """Its cached states are those of German labels: made again, nothing is done."""
+    feats = work / "dump/tsv/teacher/dev/feats.scp"
+    before = feats.stat().st_mtime_ns
+    teacher = TeacherStates(work / "exp/tsv/lm", "de", 50_000, "cpu")
+    teacher.extract(work / "dump/tsv/raw/dev", feats.parent)
+    assert feats.stat().st_mtime_ns == before
