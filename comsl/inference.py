@@ -41,7 +41,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
     if args.speech_encoder == "cached":
         args.speech_encoder = "whisper"
-        args.speech_encoder_conf.pop("input_size")
+        args.speech_encoder_conf.pop("input_size", None)
     model = ComSLTask.build_model(args)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)

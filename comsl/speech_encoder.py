@@ -1,13 +1,17 @@
 """Speech blocks: Whisper's encoder at real lengths, or its cached states (method.md, section 2)."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE, mel_filters
 from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlock
 
+from comsl.dimensions import WHISPER
 from comsl.errors import DataError
 from comsl.whisper_weights import load_whisper
 
@@ -33,8 +37,9 @@ class WhisperEncoder(AbsEncoder):
 
     model: an openai-whisper name or checkpoint path; silence: seconds of zeros appended;
     trainable_blocks: how many blocks at the top train (0 none; None everything, convolutions too);
-    downloads: where weights are kept; dims: keywords of AudioEncoder, for random weights of that
-    shape in place of `model`'s, as in tests or before a checkpoint is loaded.
+    checkpointing: training keeps the input of each block only and computes the rest again for its
+    gradient; downloads: where weights are kept; dims: keywords of AudioEncoder, for random weights
+    of that shape in place of `model`'s, as in tests or before a checkpoint is loaded.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class WhisperEncoder(AbsEncoder):
         model: str = "base",
         silence: float = 0.5,
         trainable_blocks: int | None = None,
+        checkpointing: bool = False,
         downloads: str = "downloads",
         dims: dict[str, int] | None = None,
     ):
         super().__init__()
         self.encoder = AudioEncoder(**dims) if dims else load_whisper(model, downloads).encoder
         self.silence = silence
+        self.checkpointing = checkpointing
         n_mels = self.encoder.conv1.in_channels
         self.register_buffer("mel_filters", mel_filters("cpu", n_mels).clone(), persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
@@ -97,9 +104,10 @@ class WhisperEncoder(AbsEncoder):
             states = self._convolve(mel, mel_frames, frames)
         mask = _valid(frames, states.shape[1])
         key_mask = None if mask.all() else mask[:, None, None, :]
+        run = partial(checkpoint, _block, use_reentrant=False) if self.checkpointing else _block
         for index, block in enumerate(self.encoder.blocks):
             with _gradient(index >= self.frozen_blocks):
-                states = _block(block, states, key_mask)
+                states = run(block, states, key_mask)
         states = self.encoder.ln_post(states)
         return states * mask[..., None], frames, None
 
@@ -148,13 +156,16 @@ class WhisperEncoder(AbsEncoder):
 class CachedStates(AbsEncoder):
     """In the encoder's place when its states were computed in advance (stage 5): passes them on.
 
-    input_size: their width `d`; model, silence: the WhisperEncoder that made them, which takes
-    this one's place when the trained model is used.
+    model, silence: the WhisperEncoder that made them, which takes this one's place when the
+    trained model is used; input_size: their width `d`, where `model` is a checkpoint's path.
+    DataError: the width is not known.
     """
 
-    def __init__(self, input_size: int, model: str = "base", silence: float = 0.5):
+    def __init__(self, input_size: int | None = None, model: str = "base", silence: float = 0.5):
         super().__init__()
-        self.input_size = input_size
+        if input_size is None and model not in WHISPER:
+            raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
+        self.input_size = input_size or WHISPER[model]["n_state"]
 
     def output_size(self) -> int:
         return self.input_size
@@ -164,8 +175,8 @@ class CachedStates(AbsEncoder):
         of another width."""
         if states.shape[-1] != self.input_size:
             raise DataError(
-                f"cached states are {states.shape[-1]} wide, speech_encoder_conf's input_size is "
-                f"{self.input_size}: set it to the width of the model that stage 5 ran"
+                f"cached states are {states.shape[-1]} wide, the speech encoder's {self.input_size}"
+                ": speech_encoder_conf must name the model that stage 5 ran"
             )
         return states[:, : lengths.max()], lengths, None
 
