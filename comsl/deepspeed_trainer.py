@@ -146,13 +146,18 @@ class ZeroOptimizer(torch.optim.Optimizer):
 
     def gather(self) -> None:
         """Collect the whole state on the first process, after an update. All must call it."""
-        from deepspeed.utils import safe_get_full_optimizer_state
-
         self.gathered = {}
         for number, (parameter, flat) in enumerate(self._parts()):
-            whole = {key: safe_get_full_optimizer_state(parameter, key) for key in MOMENTS}
+            state, (inside, place) = self.optimizer.state[flat], _part_of(parameter)
+            whole = {}
+            for key in MOMENTS:
+                moment = torch.zeros_like(parameter).flatten()
+                moment[inside] = state[key][place].to(moment.device)
+                distributed.all_reduce(moment)
+                whole[key] = moment.view_as(parameter)
             if distributed.get_rank() == 0:
-                whole["step"] = self.optimizer.state[flat]["step"]
+                # Each parameter has its own count: AdamW counts up where it is.
+                whole["step"] = state["step"].clone()
                 self.gathered[number] = {key: value.cpu() for key, value in whole.items()}
 
     def state_dict(self) -> dict:
@@ -166,22 +171,19 @@ class ZeroOptimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Take this process's part of `state_dict`, and of the parameters as they are now."""
-        state = {}
+        parts = {}
         for number, (parameter, flat) in enumerate(self._parts()):
-            saved, mapping = state_dict["state"].get(number), parameter._hp_mapping
-            if saved is None or mapping is None:  # this process has no part of it
+            saved, (inside, place) = state_dict["state"].get(number), _part_of(parameter)
+            part = parts.setdefault(flat, {key: torch.zeros_like(flat) for key in MOMENTS})
+            if saved is None:  # it has had no gradient yet
                 continue
-            ours = state.setdefault(id(flat), {key: torch.zeros_like(flat) for key in MOMENTS})
-            ours["step"] = saved["step"]
-            source, place = mapping.lp_fragment_address, mapping.hp_fragment_address
+            part["step"] = saved["step"]
             for key in MOMENTS:
-                part = saved[key].flatten().narrow(0, source.start, source.numel)
-                ours[key].narrow(0, place.start, place.numel).copy_(part)
-        flats = [group["params"][0] for group in self.param_groups]
+                part[key][place] = saved[key].flatten()[inside].to(flat.device)
         groups = [
             group | {"params": [number]} for number, group in enumerate(state_dict["param_groups"])
         ]
-        state = {number: state[id(f)] for number, f in enumerate(flats) if id(f) in state}
+        state = {number: part for number, part in enumerate(parts.values()) if "step" in part}
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.engine.optimizer.refresh_fp32_params()
 
@@ -190,6 +192,17 @@ class ZeroOptimizer(torch.optim.Optimizer):
         for group, parameters in zip(self.param_groups, self.parameters, strict=True):
             for parameter in parameters:
                 yield parameter, group["params"][0]
+
+
+def _part_of(parameter: Parameter) -> tuple[slice, slice]:
+    """Which numbers of a parameter this process updates, and where they are in the vector of the
+    parameter's group."""
+    mapping = parameter._hp_mapping
+    if mapping is None:
+        return slice(0, 0), slice(0, 0)
+    places = mapping.lp_fragment_address, mapping.hp_fragment_address
+    inside, place = (slice(part.start, part.start + part.numel) for part in places)
+    return inside, place
 
 
 def read_config(options: ComSLDeepSpeedOptions) -> dict:

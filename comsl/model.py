@@ -185,7 +185,7 @@ class ComSLModel(AbsESPnetModel):
         stats = {name: value / len(source) for name, value in (stats | terms).items()}
         for name, branch in branches.items():
             stats[f"ce_{name}_token"] = terms[f"ce_{name}"] / branch.scored.sum()
-        stats["loss"] = loss.detach()
+        stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
         # Vectors of one element: what ESPnet's averaging over processes takes.
         return loss, *force_gatherable((stats, len(source)), loss.device)
 

@@ -24,7 +24,7 @@ EPOCHS = 3
 SETTINGS = [
     *("--language_model_conf", "dropout=0.0", "--speech_adapter_conf", "dropout=0.0"),
     *("--language_model_conf", "checkpointing=true", "--model_conf", "mask_probability=1.0"),
-    *("--optim_conf", "lr=1e-3", "--optim_conf", "eps=1e-6", "--component_lr", "adapter=1e-2"),
+    *("--optim_conf", "lr=0.001", "--optim_conf", "eps=0.000001", "--component_lr", "adapter=0.01"),
     *("--scheduler", "polynomial", "--scheduler_conf", "warmup_steps=2"),
     *("--scheduler_conf", "total_steps=9", "--grad_clip", "5", "--accum_grad", "2"),
     *("--num_iters_per_epoch", "5", "--min_batch_size", "2"),
@@ -65,7 +65,8 @@ def losses(folder: Path) -> dict[tuple[int, str, str], float]:
         for epoch, phases in stats.items()
         for phase, values in phases.items()
         for name, value in values.items()
-        if name.startswith(("loss", "ce_", "kd_", "optim0_lr")) and not name.endswith("_token")
+        if name.startswith(("loss", "ce_", "kd_", "optim0_lr"))
+        and not name.endswith(("_token", "_scale"))
     }
 
 
@@ -85,7 +86,7 @@ def one_process(data, tiny_lm, tmp_path_factory) -> tuple[Path, Path]:  # noqa: 
     train(*run(data, tiny_lm, part, EPOCHS - 1), speech="whisper")
     shutil.copytree(part, whole, symlinks=True)
     train(*run(data, tiny_lm, whole, EPOCHS), "--resume", "true", speech="whisper")
-    assert losses(whole)[EPOCHS, "valid", "loss"] < 0.9 * losses(whole)[1, "valid", "loss"]
+    assert losses(whole)[EPOCHS, "valid", "loss"] < 0.98 * losses(whole)[1, "valid", "loss"]
     return part, whole
 
 
