@@ -12,8 +12,10 @@ stage=1           # first stage to run
 stop_stage=11     # last stage to run
 skip_stages=      # stages to leave out, such as "4 8"
 skip_train=false  # leave out the training stages, 3 and 6
+dry_run=false     # print the commands of the stages, and what would be submitted, instead of running them
 ngpu=0            # GPUs on each machine; 0 runs on the CPU
 num_nodes=1       # machines to train on, through the queue that cmd.sh names
+deepspeed_config= # train with DeepSpeed, with settings such as conf/deepspeed/zero2.json
 nj=$(nproc)       # parallel processes that prepare data
 datadir=data      # prepared corpora go to <datadir>/<recipe>
 dumpdir=dump      # audio and features go to <dumpdir>/<recipe>
@@ -101,6 +103,12 @@ if $text_only; then
   raw=$data
   skip_stages+=" 2"
 fi
+show=
+if $dry_run; then
+  show="echo"
+  cuda_cmd+=" --dry_run"
+  python() { echo "python $*"; }
+fi
 read -ra sources <<<"$langs"
 last_set=${test_set}_${sources[-1]} # the one that is decoded last
 
@@ -113,12 +121,13 @@ job() {
 # train LOG OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
 train() {
   local command=(python -m comsl.bin.train --resume true --target_lang "$target_lang" "${@:2}")
+  if [ -n "$deepspeed_config" ]; then command+=(--use_deepspeed true --deepspeed_config "$deepspeed_config"); fi
   if [ "$num_nodes" -eq 1 ]; then
     if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
     job "$1" "${command[@]}"
   else
-    python -m espnet2.bin.launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
-      --init_file_prefix "$PWD/$exp/.dist_init_" -- "${command[@]}"
+    command python -m espnet2.bin.launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
+      --init_file_prefix "$(realpath -m "$exp")/.dist_init_" -- "${command[@]}"
   fi
 }
 
@@ -160,7 +169,7 @@ yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 needs[1]="" makes[1]=$data
 stage_1() {
   # shellcheck disable=SC2086 # several options
-  nj=$nj "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
+  nj=$nj $show "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 

@@ -1,4 +1,4 @@
-"""Package metadata. The versions are those of requirements.txt, the one list of them."""
+"""Package metadata. The versions are those of requirements.txt, and of those beside it."""
 
 from pathlib import Path
 
@@ -38,5 +38,8 @@ setup(
     include_package_data=True,
     entry_points={"console_scripts": commands()},
     install_requires=install_requires,
-    extras_require={"development": development_requires},
+    extras_require={
+        "development": development_requires,
+        "deepspeed": pins((TOP / "requirements-deepspeed.txt").read_text("utf-8")),
+    },
 )

@@ -31,10 +31,17 @@ class LanguageModel(nn.Module):
     """mBART seen as the functions `emb`, `enc` and `dec` of method.md.
 
     path: Hugging Face hub id or folder; from_scratch: random weights of that folder's config;
-    dropout: overrides the config's. Raises DataError where nothing can be loaded from `path`.
+    dropout: overrides the config's; checkpointing: training keeps the input of each layer only and
+    computes the rest again for its gradient. DataError: nothing can be loaded from `path`.
     """
 
-    def __init__(self, path: str | Path, from_scratch: bool = False, dropout: float | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        from_scratch: bool = False,
+        dropout: float | None = None,
+        checkpointing: bool = False,
+    ):
         super().__init__()
         overrides = {} if dropout is None else {"dropout": dropout}
         try:
@@ -49,6 +56,8 @@ class LanguageModel(nn.Module):
                 )
         except (OSError, ValueError) as error:
             raise DataError(f"no mBART could be loaded from '{path}': {error}") from error
+        if checkpointing:
+            self.mbart.activation_checkpointing_enable()
         self.config = config
 
     def add_tokens(self, number: int) -> None:

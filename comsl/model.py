@@ -1,9 +1,11 @@
 """ComSL as an ESPnet model: it builds the branches once and adds up the objectives."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 
@@ -47,6 +49,20 @@ class Branch:
         return self.tokens.values[self.scored]
 
 
+def in_chosen_precision(forward):
+    """A model's `forward` in bfloat16 where its `bf16` says so, on any device: ESPnet's own mixed
+    precision is CUDA's alone, and its `--train_dtype` would store the weights so."""
+
+    @functools.wraps(forward)
+    def wrapped(self, *args, **batch):
+        if not self.bf16:
+            return forward(self, *args, **batch)
+        with torch.autocast(next(self.parameters()).device.type, torch.bfloat16):
+            return forward(self, *args, **batch)
+
+    return wrapped
+
+
 class ComSLModel(AbsESPnetModel):
     """Speech encoder, adapter and language blocks, trained on the objectives of method.md.
 
@@ -61,7 +77,9 @@ class ComSLModel(AbsESPnetModel):
     mask_probability: share of masked source tokens; speech_first: order of the concatenation;
     encoder_gradient_scale: factor on the gradients of the final states of the speech-only and
     text-only passes. teacher: the frozen language model of the MT regularisation, needed where
-    `w_mt` and `alpha_mt` are not 0; target_lang: what it is trained to translate into.
+    `w_mt` and `alpha_mt` are not 0; target_lang: what it is trained to translate into. bf16: matrix
+    products in bfloat16 by autocast, and the frozen teacher stored so; what trains, sums, softmax
+    and losses stay in single precision.
     """
 
     def __init__(
@@ -89,6 +107,7 @@ class ComSLModel(AbsESPnetModel):
         encoder_gradient_scale: float = 2.0,
         label_smoothing: float = 0.0,
         target_lang: str = "en",
+        bf16: bool = False,
     ):
         super().__init__()
         self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
@@ -105,6 +124,9 @@ class ComSLModel(AbsESPnetModel):
         self.language_model = language_model
         # In a tuple: a registered teacher would be saved, and set to training mode, with us.
         self._teacher = (teacher.eval().requires_grad_(False),) if teacher else ()
+        self.bf16 = bf16
+        if bf16 and teacher:
+            teacher.to(torch.bfloat16)
         self.tokenizer = tokenizer
         if w_ctc:
             self.ctc_head = nn.Linear(language_model.config.d_model, len(tokenizer))
@@ -117,6 +139,7 @@ class ComSLModel(AbsESPnetModel):
         self.label_smoothing = label_smoothing
         self.target_lang = target_lang
 
+    @in_chosen_precision
     def forward(
         self,
         source: torch.Tensor,
@@ -165,7 +188,9 @@ class ComSLModel(AbsESPnetModel):
         stats = {name: value / len(source) for name, value in (stats | terms).items()}
         for name, branch in branches.items():
             stats[f"ce_{name}_token"] = terms[f"ce_{name}"] / branch.scored.sum()
-        return loss, stats | {"loss": loss.detach()}, loss.new_tensor(len(source))
+        stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
+        # Vectors of one element: what ESPnet's averaging over processes takes.
+        return loss, *force_gatherable((stats, len(source)), loss.device)
 
     def objectives(self, terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The objectives that are on, from their terms: `ce_<branch>`, `kd_<branch>`, `erm`."""
@@ -231,7 +256,8 @@ class ComSLModel(AbsESPnetModel):
         if w["const"]:
             losses["const"] = sentence_contrast(frames, text)
         if w["ctc"]:
-            log_p = Sequences(self.ctc_head(frames.values).log_softmax(-1), frames.lengths)
+            log_p = self.ctc_head(frames.values).log_softmax(-1, dtype=torch.float32)
+            log_p = Sequences(log_p, frames.lengths)
             losses["ctc"] = ctc(log_p, x, blank)
         if w["waco"] or w["mml"]:
             alignment = align(log_p, x, blank)
@@ -310,7 +336,7 @@ class ComSLModel(AbsESPnetModel):
         states = teacher.translate(x, y) if cached is None else cached
         if cached is not None and not torch.equal(lengths, y.lengths):
             raise DataError("the teacher's cached states are of other texts: run stage 5 again")
-        return states[Branch(y, x).scored], teacher.head
+        return states[Branch(y, x).scored].to(teacher.head.weight.dtype), teacher.head
 
     def scale_gradient(self, states: Sequences) -> Sequences:
         """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""

@@ -1,15 +1,18 @@
 """Speech blocks: Whisper's encoder at real lengths, or its cached states (method.md, section 2)."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE, mel_filters
 from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlock
 
+from comsl.dimensions import WHISPER
 from comsl.errors import DataError
 from comsl.whisper_weights import load_whisper
 
@@ -35,8 +38,9 @@ class WhisperEncoder(AbsEncoder):
 
     model: an openai-whisper name or checkpoint path; silence: seconds of zeros appended;
     trainable_blocks: how many blocks at the top train (0 none; None everything, convolutions too);
-    downloads: where weights are kept; dims: keywords of AudioEncoder, for random weights of that
-    shape in place of `model`'s, as in tests or before a checkpoint is loaded.
+    checkpointing: training keeps the input of each block only and computes the rest again for its
+    gradient; downloads: where weights are kept; dims: keywords of AudioEncoder, for random weights
+    of that shape in place of `model`'s, as in tests or before a checkpoint is loaded.
     """
 
     def __init__(
@@ -44,12 +48,14 @@ class WhisperEncoder(AbsEncoder):
         model: str = "base",
         silence: float = 0.5,
         trainable_blocks: int | None = None,
+        checkpointing: bool = False,
         downloads: str = "downloads",
         dims: dict[str, int] | None = None,
     ):
         super().__init__()
         self.encoder = _load(model, downloads, dims)
         self.silence = silence
+        self.checkpointing = checkpointing
         n_mels = self.encoder.conv1.in_channels
         self.register_buffer("mel_filters", mel_filters("cpu", n_mels).clone(), persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
@@ -96,7 +102,8 @@ class WhisperEncoder(AbsEncoder):
         with _gradient(self.all_train):
             states = self._convolve(mel, mel_frames, frames)
         below = len(self.encoder.blocks) - len(_top_of(self.encoder, top_blocks))
-        return _run(self.encoder.blocks[:below], self.frozen_blocks, states, frames), frames
+        blocks = self.encoder.blocks[:below]
+        return _run(blocks, self.frozen_blocks, states, frames, self.checkpointing), frames
 
     def _check(self, samples: list[int], frames: Tensor) -> None:
         window = self.encoder.positional_embedding.shape[0]
@@ -146,23 +153,28 @@ class CachedStates(AbsEncoder):
 
     Parameters bear WhisperEncoder's names, so that checkpoints of either fit the other.
 
-    input_size: width `d` of the states; model, silence: the WhisperEncoder that made them, which
-    takes this one's place when the trained model is used; trainable_blocks, downloads, dims: as
-    WhisperEncoder has them.
+    model, silence: the WhisperEncoder that made them, which takes this one's place when the
+    trained model is used; input_size: their width `d`, where `model` is a checkpoint's path;
+    trainable_blocks, checkpointing, downloads, dims: as WhisperEncoder has them.
+    DataError: the width is not known.
     """
 
     def __init__(
         self,
-        input_size: int,
+        input_size: int | None = None,
         model: str = "base",
         silence: float = 0.5,
         top_blocks: int = 0,
         trainable_blocks: int | None = None,
+        checkpointing: bool = False,
         downloads: str = "downloads",
         dims: dict[str, int] | None = None,
     ):
         super().__init__()
-        self.input_size = input_size
+        if input_size is None and model not in WHISPER:
+            raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
+        self.input_size = input_size or WHISPER[model]["n_state"]
+        self.checkpointing = checkpointing
         self.encoder = None
         if top_blocks:
             whole = _load(model, downloads, dims)
@@ -181,12 +193,13 @@ class CachedStates(AbsEncoder):
         DataError: they are of another width."""
         if states.shape[-1] != self.input_size:
             raise DataError(
-                f"cached states are {states.shape[-1]} wide, speech_encoder_conf's input_size is "
-                f"{self.input_size}: set it to the width of the model that stage 5 ran"
+                f"cached states are {states.shape[-1]} wide, the speech encoder's {self.input_size}"
+                ": speech_encoder_conf must name the model that stage 5 ran"
             )
         states = states[:, : lengths.max()]
         if self.encoder is not None:
-            states = _run(self.encoder.blocks.values(), self.frozen_blocks, states, lengths)
+            blocks = self.encoder.blocks.values()
+            states = _run(blocks, self.frozen_blocks, states, lengths, self.checkpointing)
             states = _normalise(self.encoder.ln_post, states, lengths)
         return states, lengths, None
 
@@ -227,14 +240,19 @@ def _valid(lengths: Tensor, size: int) -> Tensor:
 
 
 def _run(
-    blocks: Iterable[ResidualAttentionBlock], frozen: int, states: Tensor, frames: Tensor
+    blocks: Iterable[ResidualAttentionBlock],
+    frozen: int,
+    states: Tensor,
+    frames: Tensor,
+    checkpointing: bool,
 ) -> Tensor:
     """States (B, T, d) through the blocks, the first `frozen` of them without gradient."""
     mask = _valid(frames, states.shape[1])
     key_mask = None if mask.all() else mask[:, None, None, :]
+    run = partial(checkpoint, _block, use_reentrant=False) if checkpointing else _block
     for index, block in enumerate(blocks):
         with _gradient(index >= frozen):
-            states = _block(block, states, key_mask)
+            states = run(block, states, key_mask)
     return states
 
 

@@ -23,8 +23,9 @@ from comsl.speech_encoder import CachedStates, WhisperEncoder
 from comsl.tokenizer import Tokenizer
 from comsl.trainer import ComSLTrainer
 
-# ESPnet has no such schedule, and no other way to register one.
+# ESPnet has neither, and no other way to register them. Adafactor: moments take next to no memory.
 abs_task.scheduler_classes["polynomial"] = PolynomialDecayLR
+abs_task.optim_classes["adafactor"] = torch.optim.Adafactor
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
@@ -66,6 +67,17 @@ class ComSLTask(AbsTask):
             help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head), "
             "where it differs from optim_conf's",
         )
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """ESPnet's, which knows no DeepSpeed trainer but its own."""
+        if args.use_deepspeed:
+            from comsl.deepspeed_trainer import ComSLDeepSpeedTrainer
+
+            args.use_deepspeed = False
+            task = type("DeepSpeedTask", (cls,), {"trainer": ComSLDeepSpeedTrainer})
+            return task.main_worker(args)
+        return super().main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ComSLModel:

@@ -30,10 +30,12 @@ class ComSLTrainerOptions(TrainerOptions):
 class ComSLTrainer(Trainer):
     """ESPnet's `Trainer`, extended at the end of an epoch only."""
 
+    options_class = ComSLTrainerOptions
+
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> ComSLTrainerOptions:
-        names = [field.name for field in dataclasses.fields(ComSLTrainerOptions)]
-        return ComSLTrainerOptions(**{name: getattr(args, name) for name in names})
+        names = [field.name for field in dataclasses.fields(cls.options_class)]
+        return cls.options_class(**{name: getattr(args, name) for name in names})
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs a command, or an array of them, with its output in LOG; ends non-zero if one of them does.
-#   run.pl | slurm.pl [--gpu N] [--num_threads N] [--num_nodes N] [JOB=1:n] LOG COMMAND...
+#   run.pl | slurm.pl [--dry_run] [--gpu N] [--num_threads N] [--num_nodes N] [JOB=1:n] LOG COMMAND...
 # Called as run.pl it runs here, all at once, and shows the output too; called as slurm.pl, through sbatch, and waits.
-# JOB in LOG and COMMAND stands for the number of the job.
+# JOB in LOG and COMMAND stands for the number of the job. --dry_run prints what would be run or submitted.
 set -euo pipefail
 
-gpu=0 num_threads=1 num_nodes=1 last=
+gpu=0 num_threads=1 num_nodes=1 last='' show=''
 while [ $# -gt 0 ]; do
   case $1 in
+    --dry_run) show=show_command && shift ;;
     --gpu | --num_threads | --num_nodes) printf -v "${1#--}" '%s' "$2" && shift 2 ;;
     JOB=1:*) last=${1#JOB=1:} && shift ;;
     --*) echo "error: $(basename "$0") knows no option $1" >&2 && exit 1 ;;
@@ -17,7 +18,14 @@ done
 [ $# -ge 2 ] || { echo "error: $(basename "$0") wants a log file and a command" >&2 && exit 1; }
 log=$1
 shift
-mkdir -p "$(dirname "$log")"
+[ -n "$show" ] || mkdir -p "$(dirname "$log")"
+
+# In place of a command: prints it, and what it would read.
+show_command() {
+  printf '%q ' "$@"
+  echo
+  cat
+}
 
 run_here() {
   local job jobs=() status=0
@@ -35,7 +43,7 @@ run_here() {
 run_in_slurm() {
   local command
   command=$(printf '%q ' "$@")
-  sbatch --wait --job-name "$(basename "$log" .log)" --output "${log//JOB/%a}" ${last:+--array "1-$last"} \
+  $show sbatch --wait --job-name "$(basename "$log" .log)" --output "${log//JOB/%a}" ${last:+--array "1-$last"} \
     --nodes "$num_nodes" --ntasks-per-node 1 --cpus-per-task "$num_threads" --gpus-per-node "$gpu" <<END
 #!/usr/bin/env bash
 ${command//JOB/\$SLURM_ARRAY_TASK_ID}
@@ -44,5 +52,5 @@ END
 
 case $(basename "$0") in
   slurm.pl) run_in_slurm "$@" ;;
-  *) run_here "$@" ;;
+  *) if [ -n "$show" ]; then show_command "$@" </dev/null; else run_here "$@"; fi ;;
 esac

@@ -93,6 +93,7 @@ check_needs() {
 # A training that began from other data or settings must not be resumed: its folder is kept under another name.
 resume_or_set_aside() {
   local folder=$1 aside
+  if ${dry_run:-false}; then return; fi
   if [ -d "$folder" ] && [ "$(cat "$folder/.began_from" 2>/dev/null)" != "$stage_inputs" ]; then
     aside=$folder.$(date +%Y%m%d-%H%M%S)
     echo "data or settings have changed since $folder began: it is now $aside"
@@ -139,6 +140,10 @@ run_stage() {
   echo "stage $1: $(title "$1")"
   if is_skipped "$1"; then
     echo "stage $1: skipped"
+    return
+  fi
+  if ${dry_run:-false}; then # its commands print themselves
+    "stage_$1"
     return
   fi
   check_needs "$1"

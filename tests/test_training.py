@@ -44,8 +44,10 @@ def data(tmp_path_factory, tiny_lm) -> Path:
     return folder
 
 
-def train(data: Path, tiny_lm: Path, out: Path, *options: str, speech: str = "cached") -> None:
-    """One training run through the task's own command line."""
+def arguments(
+    data: Path, tiny_lm: Path, out: Path, *options: str, speech: str = "cached"
+) -> list[str]:
+    """Of the training command."""
     if speech == "cached":
         encoder = ["--speech_encoder_conf", "input_size=16"]
         speech_file = f"{data}/feats.scp,speech,kaldi_ark"
@@ -63,16 +65,19 @@ def train(data: Path, tiny_lm: Path, out: Path, *options: str, speech: str = "ca
             command += [f"--{split}_data_path_and_name_and_type", item]
         for shape in ("speech_shape", "source_shape", "target_shape"):
             command += [f"--{split}_shape_file", f"{data}/{shape}"]
-    ComSLTask.main(
-        cmd=[
-            *command,
-            *("--language_model", str(tiny_lm), "--teacher", str(tiny_lm)),
-            *("--output_dir", str(out), "--batch_type", "numel", "--batch_bins", "300"),
-            *("--num_workers", "0", "--use_matplotlib", "false", "--optim", "adamw"),
-            *("--best_model_criterion", "valid,ce_st,min", "--keep_nbest_models", "2"),
-            *options,
-        ]
-    )
+    return [
+        *command,
+        *("--language_model", str(tiny_lm), "--teacher", str(tiny_lm)),
+        *("--output_dir", str(out), "--batch_type", "numel", "--batch_bins", "300"),
+        *("--num_workers", "0", "--use_matplotlib", "false", "--optim", "adamw"),
+        *("--best_model_criterion", "valid,ce_st,min", "--keep_nbest_models", "2"),
+        *options,
+    ]
+
+
+def train(*run, **settings) -> None:
+    """One training run through the task's own command line."""
+    ComSLTask.main(cmd=arguments(*run, **settings))
 
 
 def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:

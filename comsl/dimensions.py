@@ -1,0 +1,28 @@
+"""Published dimensions of Whisper's encoders and of mBART-50, for what is built without them."""
+
+
+def _encoder(width: int, heads: int, layers: int, n_mels: int = 80) -> dict[str, int]:
+    return dict(n_mels=n_mels, n_ctx=1500, n_state=width, n_head=heads, n_layer=layers)
+
+
+# Keywords of openai-whisper's AudioEncoder.
+WHISPER = {
+    "tiny": _encoder(384, 6, 4),
+    "base": _encoder(512, 8, 6),
+    "small": _encoder(768, 12, 12),
+    "medium": _encoder(1024, 16, 24),
+    "large-v1": _encoder(1280, 20, 32),
+    "large-v2": _encoder(1280, 20, 32),
+    "large-v3": _encoder(1280, 20, 32, n_mels=128),
+    "large": _encoder(1280, 20, 32, n_mels=128),  # openai-whisper's name of the newest
+    "large-v3-turbo": _encoder(1280, 20, 32, n_mels=128),  # its decoder alone is smaller
+    "turbo": _encoder(1280, 20, 32, n_mels=128),
+}
+
+# Keywords of MBartConfig, where they differ from its own defaults.
+MBART_50 = dict(
+    vocab_size=250054,
+    activation_function="relu",
+    scale_embedding=True,
+    decoder_start_token_id=2,
+)

@@ -1,0 +1,148 @@
+"""Training by several processes equals training by one: DistributedDataParallel and DeepSpeed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from test_training import DIMS, arguments, data, train  # noqa: F401 a fixture
+
+from comsl.deepspeed_trainer import read_config
+from comsl.errors import DataError
+from comsl.inference import load_model
+
+EPOCHS = 3
+# Without chance: no dropout, all tokens masked. Learning rates by component, a schedule, clipping,
+# accumulation, a batch left over: whatever a trainer could get wrong.
+SETTINGS = [
+    *("--language_model_conf", "dropout=0.0", "--speech_adapter_conf", "dropout=0.0"),
+    *("--language_model_conf", "checkpointing=true", "--model_conf", "mask_probability=1.0"),
+    *("--optim_conf", "lr=0.001", "--optim_conf", "eps=0.000001", "--component_lr", "adapter=0.01"),
+    *("--scheduler", "polynomial", "--scheduler_conf", "warmup_steps=2"),
+    *("--scheduler_conf", "total_steps=9", "--grad_clip", "5", "--accum_grad", "2"),
+    *("--num_iters_per_epoch", "5", "--min_batch_size", "2"),
+]
+needs_deepspeed = pytest.mark.skipif(
+    find_spec("deepspeed") is None, reason="deepspeed is not installed (requirements-deepspeed.txt)"
+)
+
+
+def launch(processes: int, folder: Path, options: list[str]) -> None:
+    """Run the training command in so many processes, as a launcher does."""
+    store = folder.parent / f"{folder.name}.store"
+    store.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "comsl.bin.train", *options, "--resume", "true"]
+    command += ["--multiprocessing_distributed", "false", "--dist_backend", "gloo"]
+    command += ["--dist_world_size", str(processes), "--dist_init_method", f"file://{store}"]
+    running = [
+        subprocess.Popen(
+            [*command, "--dist_rank", str(rank)],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    errors = [process.communicate()[1] for process in running]
+    for process, error in zip(running, errors, strict=True):
+        assert process.returncode == 0, error[-3000:]
+
+
+def losses(folder: Path) -> dict[tuple[int, str, str], float]:
+    """Every loss and learning rate of every epoch, in training and in validation."""
+    stats = torch.load(folder / "checkpoint.pth", weights_only=True)["reporter"]["stats"]
+    return {
+        (epoch, phase, name): value
+        for epoch, phases in stats.items()
+        for phase, values in phases.items()
+        for name, value in values.items()
+        if name.startswith(("loss", "ce_", "kd_", "optim0_lr"))
+        and not name.endswith(("_token", "_scale"))
+    }
+
+
+def check_same(folder: Path, reference: Path) -> None:
+    """Losses within 1e-4 of one process's. Sums in another order, magnified by Adam."""
+    ours, theirs = losses(folder), losses(reference)
+    assert ours.keys() == theirs.keys()
+    assert {epoch for epoch, _, _ in ours} == set(range(1, EPOCHS + 1))
+    for key, value in theirs.items():
+        assert ours[key] == pytest.approx(value, rel=1e-4), key
+
+
+@pytest.fixture(scope="module")
+def one_process(data, tiny_lm, tmp_path_factory) -> tuple[Path, Path]:  # noqa: F811
+    """A run that one process has made: but for its last epoch, and whole."""
+    part, whole = (tmp_path_factory.mktemp("one") / name for name in ("part", "whole"))
+    train(*run(data, tiny_lm, part, EPOCHS - 1), speech="whisper")
+    shutil.copytree(part, whole, symlinks=True)
+    train(*run(data, tiny_lm, whole, EPOCHS), "--resume", "true", speech="whisper")
+    assert losses(whole)[EPOCHS, "valid", "loss"] < 0.98 * losses(whole)[1, "valid", "loss"]
+    return part, whole
+
+
+def run(data, tiny_lm, folder: Path, epochs: int) -> tuple:  # noqa: F811
+    return data, tiny_lm, folder, *SETTINGS, "--max_epoch", str(epochs)
+
+
+def test_two_processes_train_to_the_losses_of_one(data, tiny_lm, tmp_path, one_process):  # noqa: F811
+    """Each with its share of a batch; stopped and resumed."""
+    folder = tmp_path / "ddp"
+    for epochs in (EPOCHS - 1, EPOCHS):
+        launch(2, folder, arguments(*run(data, tiny_lm, folder, epochs), speech="whisper"))
+    check_same(folder, one_process[1])
+    assert load_model(folder / "valid.ce_st.ave.pth").speech_encoder.dims() == DIMS
+
+
+@needs_deepspeed
+def test_deepspeed_begins_what_another_trainer_finishes(data, tiny_lm, tmp_path, one_process):  # noqa: F811
+    folder = tmp_path / "zero"
+    zero = ["--use_deepspeed", "true", "--deepspeed_config", "conf/deepspeed/zero2.json"]
+    begun = arguments(*run(data, tiny_lm, folder, EPOCHS - 1), speech="whisper")
+    launch(2, folder, begun + zero)
+    assert load_model(folder / "valid.ce_st.ave.pth").speech_encoder.dims() == DIMS
+    train(*run(data, tiny_lm, folder, EPOCHS), "--resume", "true", speech="whisper")
+    check_same(folder, one_process[1])
+
+
+@needs_deepspeed
+@pytest.mark.parametrize(("processes", "name"), [(2, "zero2"), (2, "zero2_offload"), (1, "zero2")])
+def test_deepspeed_finishes_what_another_trainer_began(
+    data,  # noqa: F811
+    tiny_lm,
+    tmp_path,
+    one_process,
+    processes,
+    name,
+):
+    folder = tmp_path / "zero"
+    shutil.copytree(one_process[0], folder, symlinks=True)
+    zero = ["--use_deepspeed", "true", "--deepspeed_config", f"conf/deepspeed/{name}.json"]
+    finished = arguments(*run(data, tiny_lm, folder, EPOCHS), speech="whisper")
+    launch(processes, folder, finished + zero)
+    check_same(folder, one_process[1])
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ("{", "can't be read"),
+        ({"zero_optimization": {"stage": 3}}, "stage to 1 or 2"),
+        ({"zero_optimization": {"stage": 2}, "optimizer": {}}, "take out 'optimizer'"),
+        ({"zero_optimization": {"stage": 2}, "gradient_clipping": 1}, "'gradient_clipping'"),
+    ],
+)
+def test_a_deepspeed_configuration_that_would_be_ignored_is_refused(tmp_path, config, complaint):
+    path = tmp_path / "zero.json"
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    with pytest.raises(DataError, match=complaint):
+        read_config(Namespace(deepspeed_config=str(path), accum_grad=1, grad_clip=5.0))
