@@ -41,6 +41,7 @@ top_blocks=0      # of its blocks, how many run in training, on cached states fr
 language_model=   # mBART to start from: folder or hub id
 lm_size=          # or its size as JSON, to make one from nothing
 lm_config=        # training of the language model (stage 3)
+lm_share=1.0      # of its weights that are as fine-tuned, the rest as before: less forgets less
 fine_tuned_lm=true   # the language blocks start from stage 3's model; false: from what that started from
 frozen_config=    # composite training, first phase: speech encoder frozen (stage 6)
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
@@ -198,6 +199,9 @@ stage_3() {
   data_options train train
   data_options valid dev
   train lm --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
+  if [ "$lm_share" != 1.0 ]; then
+    python -m comsl.bin.interpolate --model "$exp/lm_train" --start "$start" --share "$lm_share"
+  fi
   python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 

@@ -20,6 +20,7 @@ from comsl.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
 
 Audio = str | Path | tuple[np.ndarray, int]
+INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
 
 def load_model(checkpoint: Path | str, language_model: Path | str | None = None) -> ComSLModel:
@@ -226,13 +227,13 @@ def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
 
 
 def choose_checkpoint(path: Path) -> Path:
-    """The averaged model of an experiment's folder, else its best; a checkpoint itself.
+    """An experiment's model: interpolated, else averaged, else its best; a checkpoint itself.
 
-    DataError: the folder holds neither.
+    DataError: the folder holds none of them.
     """
     if not path.is_dir():
         return path
-    for pattern in ("*.ave.pth", "*.best.pth"):
+    for pattern in (INTERPOLATED, "*.ave.pth", "*.best.pth"):
         if found := sorted(path.glob(pattern)):
             return found[0]
     raise DataError(f"{path}: no trained model (*.ave.pth, *.best.pth); run stage 3 or 6")

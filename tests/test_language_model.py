@@ -3,6 +3,7 @@
 import torch
 from conftest import run_tool
 
+from comsl.inference import choose_checkpoint
 from comsl.language_model import LanguageModel
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
@@ -48,3 +49,17 @@ def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
         tokens.append(int(model.head.log_softmax(model.decode(y, memory)[0, -1]).argmax()))
     assert generated[1:-1] == tokens[:-1]
     assert generated[0] == model.config.eos_token_id
+
+
+def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
+    start = LanguageModel(tiny_lm).state_dict(prefix="language_model.")
+    tuned = {name: weight + 1 for name, weight in start.items()}
+    torch.save(tuned, tmp_path / "valid.bleu.ave.pth")
+    options = ["--model", tmp_path, "--start", tiny_lm, "--share"]
+    for share in (0.25, 0.75):  # made again from what was fine-tuned, not from itself
+        run_tool("interpolate", *options, share)
+        chosen = torch.load(choose_checkpoint(tmp_path), weights_only=True)
+        torch.testing.assert_close(chosen, {name: w + share for name, w in start.items()})
+    refused = run_tool("interpolate", *options, 1.5, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: --share 1.5: ")

@@ -1,0 +1,42 @@
+"""Put weights between those a language model started from and those that it was fine-tuned to.
+
+Fine-tuned on few texts it forgets what it knew of others; between the two it keeps most of both
+(WiSE-FT, Wortsman et al. 2022).
+"""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+from comsl.errors import DataError
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="Experiment of the fine-tuning")
+    parser.add_argument("--start", required=True, help="Language model that it started from")
+    parser.add_argument("--share", type=float, required=True, help="Of the fine-tuned weights")
+    args = parser.parse_args()
+    if not 0 <= args.share <= 1:
+        raise DataError(f"--share {args.share}: from 0, as it started, to 1, as fine-tuned")
+
+    import torch
+
+    from comsl.inference import INTERPOLATED, choose_checkpoint
+    from comsl.language_model import LanguageModel
+
+    (args.model / INTERPOLATED).unlink(missing_ok=True)
+    tuned = torch.load(choose_checkpoint(args.model), map_location="cpu", weights_only=True)
+    started = LanguageModel(args.start).state_dict(prefix="language_model.")
+    if started.keys() != tuned.keys():
+        raise DataError(f"{args.start}: not what {args.model} was fine-tuned from")
+    mixed = {name: torch.lerp(start, tuned[name], args.share) for name, start in started.items()}
+    temporary = args.model / f".{INTERPOLATED}.tmp"
+    torch.save(mixed, temporary)
+    temporary.replace(args.model / INTERPOLATED)
+
+
+if __name__ == "__main__":
+    main()
