@@ -32,6 +32,7 @@ made = {
     "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "likelihood": ["--out", ["test_fr/nll.st"]],
+    "similarity": ["--out", ["similarity.json"]],
     "add_languages": ["--out", []],  # the tokenizer has them
 }
 folder, files = made.get(tool, ["--out", [".keep"]])
@@ -122,6 +123,11 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     assert [values(words, "--fold") for words in prepared] == [[], ["1"]]
     assert [tool for tool, _ in calls].count("export_lm") == 2  # once a fold
     assert {values(words, "--tasks")[0] for tool, words in calls if tool == "decode"} == {"st"}
+    looked = {values(words, "--out")[0]: words for tool, words in calls if tool == "similarity"}
+    row = "exp/asterisk_fold1/ablation/{}"
+    assert list(looked)[2:] == [row.format("4_asr/report"), row.format("5_frozen/report")]
+    compared = [values(words, "--compare_with") for words in looked.values()]
+    assert compared == [[], ["exp/asterisk/ablation/4_asr"], [], [row.format("4_asr")]]
     tool, words = calls[-1]
     assert tool == "study"
     assert words[words.index("--fold") :][:6] == [
