@@ -200,7 +200,7 @@ stage_3() {
   data_options train train
   data_options valid dev
   train lm --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
-  python -m comsl.bin.export_lm --checkpoint "$exp/lm_train/valid.loss.ave.pth" --out "$exp/lm"
+  python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 
 # Stage 4: pseudo speech translation data, where the recipe names a source

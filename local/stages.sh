@@ -56,7 +56,7 @@ fingerprint() {
   {
     for name in $(options_of "$1"); do
       echo "$name=${!name}"
-      for file in ${!name}; do
+      for file in "${!name}" ${!name}; do # one, whose name may have spaces, or several
         if [ -f "$file" ]; then sha256sum <"$file"; fi
       done
       # Data preparation reads what lies beside it, such as lists of corrections.

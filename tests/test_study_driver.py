@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
 
 # In the place of `python -m comsl.bin.<tool> options`: notes the call, makes what it would make.
@@ -111,8 +112,10 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
         )
         assert speech == "dump/asterisk/encoder_below_top_1/train/feats.scp,speech,kaldi_ark"
         assert "top_blocks=1" in values(words, "--speech_encoder_conf")
-    assert values(never, "--max_epoch") == ["12"]  # both phases together
-    assert values(never, "--scheduler_conf") == ["total_steps=1032"]
+    study = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
+    assert values(never, "--max_epoch") == [str(2 * study["max_epoch"])]  # both phases together
+    steps = 2 * study["scheduler_conf"]["total_steps"]
+    assert values(never, "--scheduler_conf") == [f"total_steps={steps}"]
     assert "trainable_blocks=0" in values(frozen, "--speech_encoder_conf")
     for words in (never, joint):
         assert "trainable_blocks=0" not in values(words, "--speech_encoder_conf")
@@ -173,8 +176,11 @@ def test_strategies_of_the_recipes_own_training(driver):
     ((folder, options),) = trainings(driver(*words)).items()
     assert folder == "exp/asterisk/asterisk_joint"
     assert values(options, "--config") == ["conf/train_asterisk_frozen.yaml"]
-    assert values(options, "--max_epoch") == ["7"]
-    assert values(options, "--scheduler_conf") == ["total_steps=576"]
+    configs = (ROOT / f"conf/train_asterisk_{name}.yaml" for name in ("frozen", "joint"))
+    phases = [yaml.safe_load(config.read_text()) for config in configs]
+    assert values(options, "--max_epoch") == [str(sum(phase["max_epoch"] for phase in phases))]
+    steps = sum(phase["scheduler_conf"]["total_steps"] for phase in phases)
+    assert values(options, "--scheduler_conf") == [f"total_steps={steps}"]
     assert "trainable_blocks=0" in values(options, "--speech_encoder_conf")
     assert values(options, "--language_model") == ["egs2/debian_l10n/mt1/mbart_small"]
     assert values(options, "--teacher") == ["exp/asterisk/lm"]
