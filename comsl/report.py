@@ -192,7 +192,7 @@ def study_table(results: Mapping) -> Table:
 
 
 def _study_row(entry: Mapping, test: Mapping, langs: Sequence[str]) -> list[str | int | float]:
-    nll, cost, similarity = entry["nll"], entry["cost"], entry["similarity"]
+    nll, cost, similarity = entry["nll"], entry["cost"], entry.get("similarity")
     differences = ["", "", ""]
     if test["system"] != test["baseline"]:
         low, high = nll["ci95"]
