@@ -65,10 +65,13 @@ class WordAligner:
         states, _, _ = self.encoder(speech, torch.tensor([len(wave)], device=self.device))
         frames = len(wave) // HOP_LENGTH  # the silence appended to it says nothing
         timings = find_alignment(self.whisper, tokenizer, tokens, states[0], frames)
-        words = [
-            Word("".join(t.word.split()), float(t.start) + LAG, float(t.end) + LAG) for t in timings
-        ]
+        words = [Word("".join(t.word.split()), _lag(t.start), _lag(t.end)) for t in timings]
         return [word for word in words if word.text]
+
+
+def _lag(seconds: float) -> float:
+    """When the voice is where the attention is; before the first word there is none to fade."""
+    return float(seconds) + LAG if seconds > 0 else 0.0
 
 
 def write_ctm(path: Path, words: Mapping[str, Sequence[Word]]) -> None:
