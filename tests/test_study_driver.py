@@ -112,9 +112,9 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
         )
         assert speech == "dump/asterisk/encoder_below_top_1/train/feats.scp,speech,kaldi_ark"
         assert "top_blocks=1" in values(words, "--speech_encoder_conf")
-    study = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
-    assert values(never, "--max_epoch") == [str(2 * study["max_epoch"])]  # both phases together
-    steps = 2 * study["scheduler_conf"]["total_steps"]
+    settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
+    assert values(never, "--max_epoch") == [str(2 * settings["max_epoch"])]  # both phases together
+    steps = 2 * settings["scheduler_conf"]["total_steps"]
     assert values(never, "--scheduler_conf") == [f"total_steps={steps}"]
     assert "trainable_blocks=0" in values(frozen, "--speech_encoder_conf")
     for words in (never, joint):
