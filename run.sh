@@ -47,6 +47,7 @@ frozen_config=    # composite training, first phase: speech encoder frozen (stag
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
 frozen_phase=some # how much of the two phases the speech encoder stays frozen: none, some or all
 override=         # files of what changes against all these, such as conf/modality_gap/waco.yaml
+compare_with=     # a trained experiment whose matrices of similarity stand beside this one's (stage 10)
 tasks="st asr mt" # what stage 7 does with the test set
 decode_config=conf/decode.yaml  # beam and batch (stages 7 and 8)
 published=        # results of others on the same test sets, to be shown beside these (stage 9)
@@ -86,12 +87,13 @@ if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher
 exp=$expdir/$recipe
 experiment=$exp/$(basename "${train_config#*train_}" .yaml)
+report=$exp/report
 if [ -n "$override" ]; then # the last file's, conf/ablation/1_st.yaml, is ablation/1_st
   experiment=$exp/$(basename "$(dirname "${override##* }")")/$(basename "$override" .yaml)
+  report=$experiment/report
 fi
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
 decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
-report=$exp/report
 if [ -n "$study" ]; then
   run_study
   exit
@@ -294,11 +296,14 @@ stage_9() {
     "${trained[@]}" --out "$report" --command "$COMSL_COMMAND"
 }
 
-# Stage 10: analysis: speech-text similarity
-needs[10]="2 6" makes[10]=$report/similarity.npz
+# Stage 10: analysis: similarity of speech and text
+needs[10]="2 6" makes[10]=$report/similarity.json
 stage_10() {
-  job similarity python -m comsl.bin.similarity --model "$experiment" --raw "$raw" --set "$test_set" \
-    --langs "$langs" --out "$report"
+  local options=(--raw "$raw" --set "$test_set" --langs "$langs")
+  job alignment python -m comsl.bin.align_words "${options[@]}" --speech_encoder "$speech_encoder" \
+    --out "$exp/alignment"
+  job similarity python -m comsl.bin.similarity "${options[@]}" --alignment "$exp/alignment" --model "$experiment" \
+    ${compare_with:+--compare_with "$compare_with"} --out "$report"
 }
 
 # Stage 11: the model packed into one file

@@ -86,28 +86,70 @@ def _draw_panel(axes, runs: Sequence[Run], tags: dict[str, list[Curve | None]], 
         axes.legend(fontsize=7, frameon=False)
 
 
-def draw_similarity(similarity: "Similarity", path: Path) -> None:
-    """The matrix, a row a token over seconds, below the waveform, so that silence is seen; a
-    dashed line where the recording ends and the silence appended to it begins."""
+def draw_similarity(panels: Sequence[tuple[str, "Similarity"]], path: Path) -> None:
+    """The matrices of one utterance by several models, each with its name, side by side in the same
+    colours.
+
+    A row a token over seconds, below the recording's level, so that silence is seen; a frame around
+    the speech of a token's word, none for punctuation; a dashed line where the recording ends and
+    the silence appended to it begins.
+    """
     from matplotlib.figure import Figure
+
+    tokens = panels[0][1].tokens
+    rows = [1, max(2, 0.25 * len(tokens))]
+    figure = Figure(figsize=(1.0 + 7.0 * len(panels), 1.8 + 0.2 * len(tokens)))
+    grid = figure.subplots(
+        2, len(panels), sharex=True, sharey="row", squeeze=False, height_ratios=rows
+    )
+    lowest = min(similarity.matrix.min() for _, similarity in panels)
+    highest = max(similarity.matrix.max() for _, similarity in panels)
+    for (name, similarity), above, below in zip(panels, *grid, strict=True):
+        above.set_title(name, fontsize=9)
+        _draw_level(above, similarity.wave)
+        image = _draw_matrix(below, similarity, lowest, highest)
+    grid[0, 0].set_ylabel("dB", fontsize=8)
+    grid[1, 0].set_yticks(range(len(tokens)), tokens, fontsize=8)
+    figure.colorbar(image, ax=grid, label="cosine similarity")
+    _save(figure, path)
+
+
+def _draw_level(axes, wave) -> None:
+    """Level of every 20 ms of a wave (samples,) at 16 kHz, in dB below full scale."""
+    from comsl.data.audio import RATE, levels
+
+    floor = -80.0
+    heights = levels(wave, RATE // 50).clip(min=floor)
+    seconds = [0.02 * (index + 0.5) for index in range(len(heights))]
+    axes.fill_between(seconds, heights, floor, color="#777777", linewidth=0)
+    axes.tick_params(labelsize=7)
+    _tidy(axes)
+
+
+def _draw_matrix(axes, similarity: "Similarity", lowest: float, highest: float):
+    """The matrix in colours from `lowest` to `highest`, with frames around the spans."""
+    from matplotlib.patches import Rectangle
 
     from comsl.data.audio import RATE
     from comsl.similarity import SECONDS
 
-    tokens, matrix, wave = similarity.tokens, similarity.matrix, similarity.wave
-    left, right = -SECONDS / 2, (matrix.shape[1] - 0.5) * SECONDS  # a position is at its centre
-    figure = Figure(figsize=(8.0, 1.8 + 0.2 * len(tokens)))
-    rows = [1, max(2, 0.25 * len(tokens))]
-    above, below = figure.subplots(2, sharex=True, height_ratios=rows)
-    above.plot([i / RATE for i in range(len(wave))], wave, color="#777777", linewidth=0.4)
-    above.set_axis_off()
-    extent = (left, right, len(tokens) - 0.5, -0.5)
-    image = below.imshow(matrix, aspect="auto", extent=extent, interpolation="nearest")
-    below.axvline(len(wave) / RATE, color="white", linestyle="--", linewidth=0.8)
-    below.set_yticks(range(len(tokens)), tokens, fontsize=8)
-    below.set(xlabel="seconds", xlim=(left, right))
-    figure.colorbar(image, ax=[above, below], label="cosine similarity")
-    _save(figure, path)
+    rows, columns = similarity.matrix.shape
+    left, right = -SECONDS / 2, (columns - 0.5) * SECONDS  # a position is at its centre
+    image = axes.imshow(
+        similarity.matrix,
+        aspect="auto",
+        extent=(left, right, rows - 0.5, -0.5),
+        interpolation="nearest",
+        vmin=lowest,
+        vmax=highest,
+    )
+    for row, span in enumerate(similarity.spans):
+        if span:
+            place, width = (span[0], row - 0.5), span[1] - span[0]
+            axes.add_patch(Rectangle(place, width, 1, fill=False, edgecolor="white", linewidth=0.7))
+    axes.axvline(len(similarity.wave) / RATE, color="white", linestyle="--", linewidth=0.8)
+    axes.set(xlabel="seconds", xlim=(left, right))
+    return image
 
 
 def _tidy(axes) -> None:

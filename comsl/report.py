@@ -28,11 +28,20 @@ STUDY_NOTE = (
     "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets "
     "are pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
     "(teacher-forced, in nats, lower is better), the interval by a paired bootstrap over English "
-    "sentences. Updates and minutes of training on one split; GB: peak memory of its process. "
+    "sentences. Similarity: mean cosine of a token with the speech of its word, less that with the "
+    "speech of other words, inside the language encoder. Updates and minutes of training on one "
+    "split; GB: peak memory of its process. "
     "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
     "Signature: {signature}"
 )
-# In index.html studies and pictures stand between these: a later stage brings them up to date.
+SIMILARITY_NOTE = (
+    "Of states in layer {layer} of the language encoder: mean cosine of a token with the speech of "
+    "its own word (aligned), with the speech of the utterance's other words (unaligned), and the "
+    "difference, by which models can be ranked. When a word is said comes from Whisper as "
+    "published, the same for every model. Of utterances with two words and more."
+)
+# In index.html studies, similarity and pictures stand between these: a later stage brings them up
+# to date.
 PICTURES = ("<!-- pictures -->\n", "<!-- end of pictures -->")
 
 
@@ -175,14 +184,15 @@ def study_table(results: Mapping) -> Table:
     tests = results["significance"]
     langs = [*results["systems"][0]["utterances"], "avg"]
     header = ["row", *langs, "all, 95 % interval", "difference", "p"]
-    header += ["NLL", "difference, 95 % interval", "updates", "minutes", "GB", "published"]
+    header += ["NLL", "difference, 95 % interval", "similarity"]
+    header += ["updates", "minutes", "GB", "published"]
     rows = [_study_row(*pair, langs) for pair in zip(results["systems"], tests, strict=True)]
     note = STUDY_NOTE.format(**tests[0], folds=results["folds"], compared=results["compared"])
     return Table(study_title(results), header, rows, note=note)
 
 
 def _study_row(entry: Mapping, test: Mapping, langs: Sequence[str]) -> list[str | int | float]:
-    nll, cost = entry["nll"], entry["cost"]
+    nll, cost, similarity = entry["nll"], entry["cost"], entry.get("similarity")
     differences = ["", "", ""]
     if test["system"] != test["baseline"]:
         low, high = nll["ci95"]
@@ -198,9 +208,20 @@ def _study_row(entry: Mapping, test: Mapping, langs: Sequence[str]) -> list[str 
         *differences[:2],
         f"{nll['per_token']:.3f}",
         differences[2],
+        f"{similarity['difference']:.3f}" if similarity else "",
         *(cost[name] for name in ("updates", "minutes", "memory_gb")),
         "" if entry["published"] is None else f"{entry['published']:.2f}",
     ]
+
+
+def similarity_table(results: Mapping) -> Table:
+    """What stage 10's similarity.json says."""
+    kinds = ("utterances", "aligned", "unaligned", "difference")
+    langs = list(results["utterances"])
+    rows = [[kind, *(results[kind][lang] for lang in langs)] for kind in kinds]
+    title = f"Similarity of speech and transcript, {results['set']} set"
+    note = SIMILARITY_NOTE.format(layer=results["layer"])
+    return Table(title, ["", *langs], rows, decimals=3, note=note)
 
 
 def _interval(score: float, bounds: Sequence[float]) -> str:
@@ -274,10 +295,11 @@ def pictures(out: Path) -> dict[str, str]:
     }
 
 
-def read_studies(out: Path) -> list[Table]:
-    """The tables of the studies whose reports lie in folders of `out`."""
-    paths = sorted(out.glob("*/results.json"))
-    return [study_table(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+def read_tables(out: Path) -> list[Table]:
+    """The tables of the studies whose reports lie in folders of `out`, and of stage 10."""
+    paths = [(study_table, path) for path in sorted(out.glob("*/results.json"))]
+    paths += [(similarity_table, path) for path in out.glob("similarity.json")]
+    return [table(json.loads(path.read_text(encoding="utf-8"))) for table, path in paths]
 
 
 def _caption(stem: str) -> str:
@@ -306,7 +328,7 @@ def write_html(
         "report.html.j2",
         title=title,
         tables=tables,
-        studies=read_studies(path.parent),
+        further_tables=read_tables(path.parent),
         pictures=pictures(path.parent),
         samples=by_lang,
         command=run["command"],
@@ -316,14 +338,15 @@ def write_html(
 
 
 def update_pictures(folder: Path) -> None:
-    """Put what lies in `folder`, pictures and the tables of studies, into its index.html, if there
-    is one yet."""
+    """Put what lies in `folder`, pictures and the tables of `read_tables`, into its index.html, if
+    there is one yet."""
     path = folder / "index.html"
     if path.is_file():
         begin, end = PICTURES
         before, _, rest = path.read_text(encoding="utf-8").partition(begin)
         after = rest.partition(end)[2]
-        block = _render("pictures.html.j2", studies=read_studies(folder), pictures=pictures(folder))
+        tables, images = read_tables(folder), pictures(folder)
+        block = _render("pictures.html.j2", further_tables=tables, pictures=images)
         write_text(path, f"{before}{begin}{block}{end}{after}")
 
 

@@ -3,6 +3,7 @@
 Several splits of a corpus (folds) may share the work: the test sets of all are scored together.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +44,15 @@ class Cost:
 class Row:
     """What came of one row, the test sets of all folds pooled.
 
-    nll: utterance -> negative log-likelihood of its reference, and the number of its tokens.
+    nll: utterance -> negative log-likelihood of its reference, and the number of its tokens;
+    similarity: as `read_similarity` has it.
     """
 
     name: str
     output: Output
     nll: dict[str, tuple[float, int]]
     costs: list[Cost]
+    similarity: dict[str, float] | None
 
 
 def references(folds: Sequence[Fold], split: str, langs: Sequence[str]) -> list[Texts]:
@@ -66,11 +69,6 @@ def pool(parts: Sequence[Texts]) -> Texts:
                 raise DataError(f"utterance '{repeated[0]}' is in the test sets of two folds")
             texts.update(part[lang])
     return whole
-
-
-def order(names: Sequence[str]) -> list[str]:
-    """Rows as the table has them: `none`, what the others are compared with, first."""
-    return sorted(names, key=lambda name: name != "none")
 
 
 def above(names: Sequence[str], index: int) -> str | None:
@@ -90,7 +88,8 @@ def is_decoded(name: str, folds: Sequence[Fold], decode: str, sets: Sequence[str
 def read_row(
     label: str, name: str, folds: Sequence[Fold], decode: str, split: str, parts: Sequence[Texts]
 ) -> Row:
-    """A row's results, from `<experiments>/<name>/<decode>/<split>_<lang>/{text,nll}.st`.
+    """A row's results, from `<experiments>/<name>/<decode>/<split>_<lang>/{text,nll}.st`, and from
+    its report's similarity.json.
 
     label: its name in results.json; parts: each fold's references. DataError: a file that is
     missing or of other utterances.
@@ -104,7 +103,8 @@ def read_row(
             nll |= read_nll(folder / decode / f"{split}_{lang}" / "nll.st", reference)
         costs.append(read_cost(folder))
     output = Output(label, "st", folds[0].experiments / name / decode, pool(texts))
-    return Row(name, output, nll, costs)
+    similarity = [fold.experiments / name / "report" / "similarity.json" for fold in folds]
+    return Row(name, output, nll, costs, read_similarity(similarity, split))
 
 
 def read_nll(path: Path, reference: Mapping[str, str]) -> dict[str, tuple[float, int]]:
@@ -130,6 +130,22 @@ def read_cost(experiment: Path) -> Cost:
     return Cost(sum(steps), sum(run.minutes for run in runs), max(map(max, memory)))
 
 
+def read_similarity(paths: Sequence[Path], split: str) -> dict[str, float] | None:
+    """Means over the utterances of all folds (`aligned`, `unaligned`, `difference`), from what
+    stage 10 wrote of each; None where one has nothing of this set."""
+    if not all(path.is_file() for path in paths):
+        return None
+    folds = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    if any(fold["set"] != split for fold in folds):
+        return None
+    total = sum(fold["utterances"]["all"] for fold in folds)
+
+    def mean(kind: str) -> float:
+        return sum(fold[kind]["all"] * fold["utterances"]["all"] for fold in folds) / total
+
+    return {kind: round(mean(kind), 4) for kind in ("aligned", "unaligned", "difference")}
+
+
 def compare(
     recipe: str, study: str, split: str, rows: Sequence[Row], whole: Texts, folds: int
 ) -> dict:
@@ -137,7 +153,7 @@ def compare(
 
     whole: references of all folds pooled. Beside what `scoring.score` says, a row has the pooled
     languages' BLEU with its interval and the test against the row that it is compared with
-    (`significance`), `nll` per token with the interval of its difference, and `cost`.
+    (`significance`), `nll` per token with the interval of its difference, `similarity`, `cost`.
     """
     results = score(recipe, split, {"st": whole}, [row.output for row in rows])
     names = [row.name for row in rows]
@@ -148,6 +164,7 @@ def compare(
         baseline = rows[names.index(other)] if other else row
         results["significance"].append(paired_bootstrap(row.output, baseline.output, whole))
         entry["nll"] = _compare_nll(row, baseline, whole)
+        entry["similarity"] = row.similarity
         entry["cost"] = {
             "updates": row.costs[0].updates,
             "minutes": round(sum(cost.minutes for cost in row.costs) / folds, 1),

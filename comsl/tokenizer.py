@@ -56,6 +56,11 @@ class Tokenizer:
         ids = self.backend(text, add_special_tokens=False)["input_ids"]
         return [self.code(lang), *ids, self.eos_id]
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of `text` begins and ends in it, in characters."""
+        encoded = self.backend(text, add_special_tokens=False, return_offsets_mapping=True)
+        return encoded["offset_mapping"]
+
     def lengths(self, texts: list[str]) -> list[int]:
         """Length of `encode` of every text, all at once: much faster than one by one."""
         return [len(ids) + 2 for ids in self.backend(texts, add_special_tokens=False)["input_ids"]]

@@ -220,6 +220,7 @@ def test_losses_are_weighted_and_divided_by_utterances(tiny_lm, tokenizer, batch
         ("none", set()),
         ("cml", {"cml"}),
         ("const", {"const"}),
+        ("ctc", {"ctc"}),
         ("waco", {"ctc", "waco"}),
         ("mml", {"ctc", "mml"}),
     ],

@@ -1,5 +1,6 @@
 """Pseudo data: nothing that dev or test holds may come into training, whichever way it tries."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -112,15 +113,29 @@ def language_model(tiny_lm, tmp_path_factory) -> Path:
     return folder
 
 
+def shared(one: Path, other: Path) -> set[str]:
+    """Utterances and sentences, letters alone, that are in both sets."""
+    sides = []
+    for folder in (one, other):
+        tables = [kaldi.read_table(path) for path in folder.glob("text.*")]
+        texts = (text for table in tables for text in table.values())
+        plain = {re.sub(r"\W+", "", text).lower() for text in texts}
+        sides.append(plain | {key for table in tables for key in table})
+    return sides[0] & sides[1]
+
+
 def test_the_tools_of_stage_4(raw, language_model):
     """A set translated by a real (untrained) model, put together with the training set. Then one
     of the translations is made a test reference: it may not occur any more."""
     command = ("translate_text", "--model", language_model, "--raw", raw, "--data")
-    run_tool(*command, raw / "untranslated", "--out", raw / "untranslated_pseudo")
+    done = run_tool(*command, raw / "untranslated", "--out", raw / "untranslated_pseudo")
     assert kaldi.validate_dir(raw / "untranslated_pseudo") >= 2
+    assert re.search(r"[1-9]\d* utterances, [5-9] left out \(dropped.tsv\)", done.stderr)
     first = kaldi.read_table(raw / "untranslated_pseudo" / "text.tgt")
     run_tool("combine_sets", "--out", raw / "both", raw / "train", raw / "untranslated_pseudo")
     assert kaldi.validate_dir(raw / "both") == len(TRAIN) + len(first)
+    assert shared(raw / "both", raw / "dev_fr") == shared(raw / "both", raw / "test_fr") == set()
+    assert len(shared(raw / "untranslated", raw / "dev_fr")) == 2  # planted: an id, a sentence
 
     leak = first["fr_b-1"]
     write_set(raw / "test_fr", TEST | {"fr_z-1": ("Autre chose.", leak.upper())})

@@ -1,4 +1,7 @@
-"""Similarity of speech and text states, and its way into the report."""
+"""Similarity of speech and text states, the number that ranks models, and their way into the
+report."""
+
+import json
 
 import numpy as np
 import pytest
@@ -9,13 +12,15 @@ from synthetic_set import write_raw
 
 from comsl import report
 from comsl.adapter import Adapter
+from comsl.data.kaldi import read_table
 from comsl.errors import DataError
 from comsl.inference import SpeechTranslator
 from comsl.language_model import LanguageModel
 from comsl.model import ComSLModel
 from comsl.sequences import Sequences
-from comsl.similarity import SECONDS, compare
+from comsl.similarity import SECONDS, Similarity, average, compare, find_spans
 from comsl.speech_encoder import WhisperEncoder, num_frames
+from comsl.word_alignment import Word, write_ctm
 
 ENCODER = {"dims": {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 1}}
 
@@ -54,7 +59,7 @@ def plain(model, wave, text, lang, layer) -> np.ndarray:
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_cosine_of_every_token_and_position(model, wave, layer):
     text, _ = PAIRS["it"][1]
-    found = compare(SpeechTranslator(model), wave, text, "it", layer)
+    found = compare(SpeechTranslator(model), wave, text, [], "it", layer)
     assert "".join(found.tokens).replace("▁", " ").strip() == text
     positions = -(-num_frames(len(wave), 0.5) // 4)
     assert found.matrix.shape == (len(found.tokens), positions)
@@ -64,20 +69,120 @@ def test_cosine_of_every_token_and_position(model, wave, layer):
 
 def test_a_layer_that_there_is_not(model, wave):
     with pytest.raises(DataError, match="layer 3: the encoder has 2"):
-        compare(SpeechTranslator(model), wave, "Il pleut.", "fr", 3)
+        compare(SpeechTranslator(model), wave, "Il pleut.", [], "fr", 3)
 
 
-def test_the_tool_adds_pictures_to_a_report_that_is_there(model, tiny_lm, tmp_path):
-    """Stage 10 after stage 9: pictures as files and inside index.html, those of an earlier model
-    gone from both, all else in the page as it was."""
-    experiment, out, raw = tmp_path / "experiment", tmp_path / "report", tmp_path / "raw"
-    experiment.mkdir()
-    torch.save(model.state_dict(), experiment / "valid.ce_st.ave.pth")
+def words_of(text: str, seconds: float) -> list[Word]:
+    """The words of a text, punctuation apart as Whisper has it, spread evenly over the seconds."""
+    texts = text.replace(",", " ,").replace(".", " .").replace("?", " ?").split()
+    step = seconds / len(texts)
+    return [Word(text, i * step, (i + 1) * step) for i, text in enumerate(texts)]
+
+
+def test_spans_are_those_of_the_words_that_tokens_are_of(tokenizer):
+    """Letter by letter: a token has the time of the words of its letters, punctuation none."""
+    text = "Domani andiamo al  mare, con gli amici."
+    words = words_of(text, 8.0)
+    ids = tokenizer.encode(text, "it")[1:-1]
+    tokens = tokenizer.backend.convert_ids_to_tokens(ids)
+    spans = find_spans(tokens, tokenizer.offsets(text), text, words)
+    said = [word for word in words if word.text.isalpha()]
+    expected, number = [], -1
+    for token in tokens:
+        number += token.startswith("▁")
+        letters = token.replace("▁", "")
+        expected.append((said[number].start, said[number].end) if letters.isalpha() else None)
+    assert spans == expected
+    assert None in spans
+    assert {span for span in spans if span} == {(word.start, word.end) for word in said}
+
+
+def test_a_token_across_words_has_the_time_of_both():
+    """As in a script without spaces; a lone `▁` is not said, whatever offset it has."""
+    words = [Word("你", 0.1, 0.3), Word("好吗", 0.3, 0.8), Word("。", 0.8, 1.2)]
+    tokens, offsets = ["▁", "你好", "吗", "。"], [(0, 1), (0, 2), (2, 3), (3, 4)]
+    spans = find_spans(tokens, offsets, "你好吗。", words)
+    assert spans == [None, (0.1, 0.8), (0.3, 0.8), None]
+    assert find_spans(tokens, offsets, "你好吗。", []) == [None] * 4
+    with pytest.raises(DataError, match="not those of '你好。'"):
+        find_spans(tokens[:2], offsets[:2], "你好。", words)
+
+
+def test_means_pair_by_pair():
+    """Against their definition; a position in silence counts in neither."""
+    generator = np.random.default_rng(1)
+    spans = [(0.0, 0.5), (0.0, 0.5), None, (0.6, 1.3), (1.3, 1.31)]  # the last has no position
+    wave = generator.standard_normal(30000).astype(np.float32)
+    wave[9000:16000] = 0  # 0.5625 to 1.0 s
+    matrix = generator.uniform(-1, 1, (5, 28))
+    aligned, unaligned = [], []
+    for row, span in enumerate(spans):
+        for position in range(28):
+            middle = position * 0.08
+            first = max(0, round((middle - 0.04) * 16000))
+            piece = wave[first : round((middle + 0.04) * 16000)]
+            own = [s[0] <= middle < s[1] for s in spans[:2] + spans[3:4]]
+            if span is None or row == 4 or not any(own) or not piece.any():
+                continue
+            pairs = aligned if span[0] <= middle < span[1] else unaligned
+            pairs.append(matrix[row, position])
+    found = Similarity(list("abcde"), matrix, spans, wave)
+    assert len(aligned) == 2 * 7 + 4  # 0 to 0.48 s twice, 1.04 to 1.28 s once
+    assert found.means() == pytest.approx((np.mean(aligned), np.mean(unaligned)))
+    assert Similarity(["a"], matrix[:1], spans[:1], wave).means() is None
+
+
+def test_models_alike_in_all_but_the_alignment_are_told_apart():
+    """Text states equal to those of the speech of their words score 1, shuffled ones 0; what all
+    states have in common changes nothing."""
+    spans = [(0.4 * row - 0.04, 0.4 * row + 0.36) for row in range(6)]  # five positions each
+    wave = np.ones(16000 * 3, np.float32)
+    ideal = np.repeat(np.eye(6), 5, axis=1)
+    names = list("abcdef")
+    matrices = {"same": ideal, "other": np.roll(ideal, 5, axis=1), "nearer": 0.5 + 0.5 * ideal}
+    values = {key: Similarity(names, m, spans, wave).means() for key, m in matrices.items()}
+    table = {key: {"u": value} for key, value in values.items()}
+    difference = average(table)["difference"]
+    assert difference["same"] == pytest.approx(1)
+    assert difference["nearer"] == pytest.approx(0.5)
+    assert difference["other"] == pytest.approx(-0.2)
+
+
+def test_average_counts_utterances_alike():
+    found = average({"fr": {"a": (0.5, 0.1), "b": None}, "it": {"c": (0.2, 0.2), "d": (0.8, 0.3)}})
+    assert found["utterances"] == {"fr": 1, "it": 2, "all": 3}
+    assert found["aligned"] == {"fr": 0.5, "it": 0.5, "all": 0.5}
+    assert found["unaligned"] == {"fr": 0.1, "it": 0.25, "all": 0.2}
+    assert found["difference"] == {"fr": 0.4, "it": 0.25, "all": 0.3}
+    with pytest.raises(DataError, match="no utterance has two words"):
+        average({"fr": {"b": None}})
+
+
+def write_experiment(folder, model, tiny_lm) -> None:
+    """What a training leaves, as far as using the model goes."""
+    folder.mkdir()
+    torch.save(model.state_dict(), folder / "valid.ce_st.ave.pth")
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "teacher": None}
     config |= {"speech_encoder": "whisper", "speech_encoder_conf": ENCODER}
     config |= {"speech_adapter_conf": {}, "model_conf": {"alpha_mt": 0.0}, "target_lang": "en"}
-    (experiment / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def write_alignment(raw, folder) -> None:
+    for source in raw.glob("test_*"):
+        texts = read_table(source / "text.src")
+        words = {key: words_of(text, 1.0) for key, text in texts.items()}
+        write_ctm(folder / source.name / "words.ctm", words)
+
+
+def test_the_tool_adds_to_a_report_that_is_there(model, tiny_lm, tmp_path):
+    """Stage 10 after stage 9: pictures of two models, and numbers of the whole set, as files and
+    inside index.html, those of an earlier model gone from both, all else in the page as it was."""
+    out, raw = tmp_path / "report", tmp_path / "raw"
+    write_experiment(tmp_path / "none", model, tiny_lm)
+    write_experiment(tmp_path / "cml", model, tiny_lm)
     write_raw(raw)
+    write_alignment(raw, tmp_path / "alignment")
     out.mkdir()
     (out / "similarity_old.png").write_bytes(b"old")
     run = {"command": "./run.sh"} | dict.fromkeys(("date", "commit", "machine"), "x")
@@ -87,7 +192,8 @@ def test_the_tool_adds_pictures_to_a_report_that_is_there(model, tiny_lm, tmp_pa
     assert "transcript: old" in page
 
     run_tool(
-        "similarity", "--model", experiment, "--raw", raw, "--langs", "es it", "--out", out
+        "similarity", "--model", tmp_path / "cml", "--compare_with", tmp_path / "none",
+        "--raw", raw, "--alignment", tmp_path / "alignment", "--langs", "es it", "--out", out,
     )  # fmt: skip
     utterances = [f"{lang}_speaker-{number}" for lang in ("es", "it") for number in (0, 1)]
     with np.load(out / "similarity.npz") as matrices:
@@ -95,18 +201,32 @@ def test_the_tool_adds_pictures_to_a_report_that_is_there(model, tiny_lm, tmp_pa
         assert all(abs(matrices[key]).max() <= 1.001 for key in matrices)
     pictures = sorted(path.name for path in out.glob("*.png"))
     assert pictures == [f"similarity_{utterance}.png" for utterance in utterances]
+    results = json.loads((out / "similarity.json").read_text())
+    assert (results["set"], results["layer"]) == ("test", 1)
+    assert results["utterances"] == {"es": 5, "it": 5, "all": 10}
     new = (out / "index.html").read_text("utf-8")
     assert new.count("data:image/png") == 4
     assert "transcript: old" not in new
+    row = new[new.index(">difference<") :].split("</tr>")[0]
+    assert f"{results['difference']['all']:.3f}" in row
     begin, end = report.PICTURES
     assert new.partition(begin)[0] == page.partition(begin)[0]
     assert new.partition(end)[2] == page.partition(end)[2]
 
 
 def test_bad_input_of_the_tool(tmp_path):
-    failed = run_tool(
-        "similarity", "--model", tmp_path, "--raw", tmp_path, "--langs", "es", "--out", tmp_path,
-        check=False,
-    )  # fmt: skip
-    assert failed.returncode == 1
-    assert failed.stderr.startswith(f"error: {tmp_path}/test_es/wav.scp: no such file")
+    def complaint() -> str:
+        failed = run_tool(
+            "similarity", "--model", tmp_path, "--raw", tmp_path / "raw", "--langs", "es",
+            "--alignment", tmp_path / "alignment", "--out", tmp_path, check=False,
+        )  # fmt: skip
+        assert failed.returncode == 1
+        return failed.stderr
+
+    assert complaint().startswith(f"error: {tmp_path}/raw/test_es/wav.scp: no such file")
+    write_raw(tmp_path / "raw")
+    path = tmp_path / "alignment/test_es/words.ctm"
+    assert complaint().startswith(f"error: {path}: no such file")
+    write_alignment(tmp_path / "raw", tmp_path / "alignment")
+    path.write_text(path.read_text("utf-8") + "es_speaker-9 1 0.0\n", "utf-8")
+    assert f"{path}:" in complaint()

@@ -12,7 +12,7 @@ from conftest import PAIRS, ROOT, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
 
 from comsl import scoring, study
-from comsl.data.kaldi import read_table, write_table
+from comsl.data.kaldi import read_table, write_table, write_text
 from comsl.errors import DataError
 from comsl.overrides import espnet_options, run_options
 
@@ -74,6 +74,7 @@ ABLATION = {
 MODALITY_GAP = {
     "none": REGULARISED,
     "const": REGULARISED | {"loss_const"},
+    "ctc": REGULARISED | {"loss_ctc"},
     "waco": REGULARISED | {"loss_ctc", "loss_waco"},
     "mml": REGULARISED | {"loss_ctc", "loss_mml"},
     "cml": CML,
@@ -174,6 +175,15 @@ def write_row(folder: Path, raw: Path, change, nll: float) -> None:
         (phase / "config.yaml").write_text("accum_grad: 2\n")
 
 
+def write_similarity(experiment: Path, utterances: int, difference: float) -> Path:
+    """What stage 10 leaves."""
+    means = {"aligned": 0.5, "unaligned": 0.5 - difference, "difference": difference}
+    results = {"set": "test", "layer": 1, "utterances": {"all": utterances}}
+    path = experiment / "report/similarity.json"
+    write_text(path, json.dumps(results | {kind: {"all": mean} for kind, mean in means.items()}))
+    return path
+
+
 def rename_utterances(raw: Path, prefix: str) -> None:
     for path in raw.glob("test_*/*"):
         path.write_text("".join(f"{prefix}{line}" for line in path.open()))
@@ -190,6 +200,9 @@ def work(tmp_path_factory) -> Path:
         for row, change in changes.items():
             write_row(work / fold / "exp" / row, work / fold / "raw", change, 20.0 - int(row[0]))
         (work / fold / "exp/4_d").mkdir()
+    write_similarity(work / "f0/exp/1_a", 10, 0.2)
+    write_similarity(work / "f1/exp/1_a", 30, 0.4)
+    write_similarity(work / "f1/exp/2_b", 30, 0.4)  # not of the other fold
     return work
 
 
@@ -261,6 +274,14 @@ def test_cost_adds_up_both_phases(results):
     assert cost == {"updates": 20, "minutes": 4.0, "memory_gb": 1.5}
 
 
+def test_similarity_counts_the_utterances_of_all_folds_alike(work, results):
+    first, *others = (entry["similarity"] for entry in results["systems"])
+    assert first == pytest.approx({"aligned": 0.5, "unaligned": 0.15, "difference": 0.35})
+    assert others == [None, None]
+    path = work / "f0/exp/1_a/report/similarity.json"
+    assert study.read_similarity([path], "dev") is None
+
+
 def test_the_table_is_in_both_reports(work, results):
     folder = work / "report/ablation"
     lines = (folder / "RESULTS.md").read_text().splitlines()
@@ -269,6 +290,7 @@ def test_the_table_is_in_both_reports(work, results):
     assert list(cells)[2:] == ["1_a", "2_b", "3_c"]  # after the header and the line below it
     assert cells["3_c"][1:4] == ["100.0", "100.0", "100.0"]
     assert cells["1_a"][5:7] == ["", ""]
+    assert [cells[row][9] for row in ("row", "1_a", "2_b")] == ["similarity", "0.350", ""]
     for page in (folder / "index.html", work / "report/index.html"):
         html = page.read_text()
         assert "Study: ablation" in html
@@ -278,7 +300,13 @@ def test_the_table_is_in_both_reports(work, results):
 
 
 def test_what_rows_are_compared_with():
-    assert study.order(["cml", "const", "none"]) == ["none", "cml", "const"]
+    """The driver, which draws a row beside that one, and the table agree."""
+    for name in ("ablation", "modality_gap"):
+        script = f". local/study.sh; study={name}; for row in $(rows); do compared_row $row; done"
+        drawn = subprocess.check_output(["bash", "-euc", script], text=True, cwd=ROOT).split()
+        rows = list(files_of(name))
+        assert drawn == [study.above(rows, index) for index in range(1, len(rows))]
+    assert list(files_of("modality_gap"))[:2] == ["none", "cml"]
     assert [study.above(["none", "cml", "const"], i) for i in range(3)] == [None, "none", "none"]
     assert [study.above(["1_st", "2_mt", "3_x"], i) for i in range(3)] == [None, "1_st", "2_mt"]
 

@@ -33,6 +33,7 @@ made = {
     "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "likelihood": ["--out", ["test_fr/nll.st"]],
+    "similarity": ["--out", ["similarity.json"]],
     "add_languages": ["--out", []],  # the tokenizer has them
 }
 folder, files = made.get(tool, ["--out", [".keep"]])
@@ -111,9 +112,9 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
         )
         assert speech == "dump/asterisk/encoder_below_top_1/train/feats.scp,speech,kaldi_ark"
         assert "top_blocks=1" in values(words, "--speech_encoder_conf")
-    study = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
-    assert values(never, "--max_epoch") == [str(2 * study["max_epoch"])]  # both phases together
-    steps = 2 * study["scheduler_conf"]["total_steps"]
+    settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
+    assert values(never, "--max_epoch") == [str(2 * settings["max_epoch"])]  # both phases together
+    steps = 2 * settings["scheduler_conf"]["total_steps"]
     assert values(never, "--scheduler_conf") == [f"total_steps={steps}"]
     assert "trainable_blocks=0" in values(frozen, "--speech_encoder_conf")
     for words in (never, joint):
@@ -125,6 +126,11 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     assert [values(words, "--fold") for words in prepared] == [[], ["1"]]
     assert [tool for tool, _ in calls].count("export_lm") == 2  # once a fold
     assert {values(words, "--tasks")[0] for tool, words in calls if tool == "decode"} == {"st"}
+    looked = {values(words, "--out")[0]: words for tool, words in calls if tool == "similarity"}
+    row = "exp/asterisk_fold1/ablation/{}"
+    assert list(looked)[2:] == [row.format("4_asr/report"), row.format("5_frozen/report")]
+    compared = [values(words, "--compare_with") for words in looked.values()]
+    assert compared == [[], ["exp/asterisk/ablation/4_asr"], [], [row.format("4_asr")]]
     tool, words = calls[-1]
     assert tool == "study"
     assert words[words.index("--fold") :][:6] == [

@@ -9,7 +9,6 @@ from comsl.cli import command
 from comsl.errors import DataError
 
 TASKS = ("st", "asr")
-STAMP = ".inputs"  # in a finished folder: what it was made from
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +34,7 @@ def main() -> None:
     """Decode every set in every language, all tasks from the same encoded windows."""
     args = parse_args()
     from comsl.data.kaldi import atomic_dir, read_table, write_table, write_text
-    from comsl.data.waves import fingerprint
+    from comsl.data.waves import STAMP, fingerprint, is_made_from
     from comsl.languages import language
 
     tasks = args.tasks.split()
@@ -47,7 +46,7 @@ def main() -> None:
         folder = f"{name}_{lang.code}"
         wav_scp = read_table(args.raw / folder / "wav.scp")
         inputs = fingerprint(wav_scp, args.speech_encoder, args.beam_size, tasks)
-        if _is_done(args.out / folder, inputs):
+        if is_made_from(args.out / folder, inputs):
             logging.info("%s: up to date", folder)
             continue
         model = model or _load(args)
@@ -56,11 +55,6 @@ def main() -> None:
             for task in tasks:
                 write_table(temporary / f"text.{task}", texts[task])
             write_text(temporary / STAMP, inputs + "\n")
-
-
-def _is_done(out: Path, inputs: str) -> bool:
-    stamp = out / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == inputs
 
 
 def _load(args: argparse.Namespace):

@@ -1,27 +1,36 @@
-"""Stage 10: cosine similarity of speech and transcript inside the language encoder, as pictures.
+"""Stage 10: cosine similarity of speech and transcript inside the language encoder.
 
-Writes similarity_<utterance>.png, similarity.npz (the matrices: tokens by time), and puts the
-pictures into the report's index.html where there is one.
+Of the whole set one number, how much nearer a token is to the speech of its own word than to that
+of others (similarity.json); of its first utterances matrices, tokens by time, as pictures
+(similarity_<utterance>.png) and numbers (similarity.npz). The report's index.html, where there is
+one, takes them in.
 """
 
 import argparse
+import json
 import logging
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="experiment, checkpoint or packed zip")
-    parser.add_argument("--raw", type=Path, required=True, help="folder with <set>_<lang>")
-    parser.add_argument("--set", default="test", help="the set to look at")
-    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
-    parser.add_argument("--count", type=int, default=2, help="utterances a language, the first")
-    parser.add_argument("--layer", type=int, help="encoder layer; without it, that of ERM")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 runs on the CPU")
+    add = parser.add_argument
+    add("--model", required=True, help="experiment, checkpoint or packed zip")
+    add("--compare_with", help="another one, whose matrices stand to the left of the model's")
+    add("--raw", type=Path, required=True, help="folder with <set>_<lang>")
+    add("--alignment", type=Path, required=True, help="folder with <set>_<lang>/words.ctm")
+    add("--set", default="test", help="the set to look at")
+    add("--langs", required=True, help='languages, such as "fr it"')
+    add("--count", type=int, default=2, help="utterances a language to draw, the first")
+    add("--layer", type=int, help="encoder layer; without it a third of the way up, as ERM's")
+    add("--out", type=Path, required=True, help="folder of the report")
+    add("--ngpu", type=int, default=0, help="0 runs on the CPU")
     return parser
 
 
@@ -29,52 +38,81 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Compare, draw, and bring the report up to date."""
     args = parser().parse_args()
-    clips = read_clips(args.raw, args.set, args.langs.split(), args.count)
+    sets = {lang: f"{args.set}_{lang}" for lang in args.langs.split()}
+    clips = {lang: read_clips(args.raw / x, args.alignment / x) for lang, x in sets.items()}
 
+    from comsl.similarity import average
+
+    translator = load(args.model, args.ngpu)
+    layers = translator.model.language_model.config.encoder_layers
+    layer = round(layers / 3) if args.layer is None else args.layer
+    means, panels = {}, {}
+    for lang, table in clips.items():
+        means[lang] = {}
+        for key, similarity in look(translator, table, lang, layer):
+            means[lang][key] = similarity.means()
+            if len(means[lang]) <= args.count:
+                panels[key] = [(Path(args.model).name, similarity)]
+    results = {"set": args.set, "layer": layer} | average(means)
+    if args.compare_with:
+        other = load(args.compare_with, args.ngpu)
+        for lang, table in clips.items():
+            shown = {key: clip for key, clip in table.items() if key in panels}
+            for key, similarity in look(other, shown, lang, layer):
+                if similarity.tokens != panels[key][0][1].tokens:
+                    raise DataError(f"--compare_with {args.compare_with}: it has another tokenizer")
+                panels[key].insert(0, (Path(args.compare_with).name, similarity))
+    write(args.out, panels, results)
+
+
+def read_clips(raw: Path, alignment: Path) -> dict[str, tuple]:
+    """Utterance -> path of its audio, transcript, and words with their times."""
+    from comsl.data.kaldi import read_table
+    from comsl.word_alignment import read_ctm
+
+    waves, texts = read_table(raw / "wav.scp"), read_table(raw / "text.src")
+    words = read_ctm(alignment / "words.ctm")
+    return {key: (path, texts[key], words.get(key, [])) for key, path in waves.items()}
+
+
+def load(model: str, ngpu: int):
+    """A trained model as SpeechTranslator."""
     from comsl.inference import SpeechTranslator
+
+    return SpeechTranslator.from_pretrained(model, "cuda" if ngpu else "cpu")
+
+
+def look(translator, clips: dict[str, tuple], lang: str, layer: int) -> Iterator[tuple]:
+    """Each utterance with its Similarity, and a line of progress now and then."""
+    from comsl.data.waves import read_wave
     from comsl.similarity import compare
 
-    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
-    layer = translator.model.erm_layer if args.layer is None else args.layer
-    similarities = {
-        utterance: compare(translator, wave, text, lang, layer)
-        for utterance, (wave, text, lang) in clips.items()
-    }
-    write(args.out, similarities)
-    logging.info("%s: layer %d, %d utterances", args.out, layer, len(similarities))
+    start = time.monotonic()
+    for number, (key, (path, text, words)) in enumerate(clips.items(), start=1):
+        yield key, compare(translator, read_wave(key, path), text, words, lang, layer)
+        if number % 100 == 0 or number == len(clips):
+            logging.info("%s: %d/%d, %.0f s", lang, number, len(clips), time.monotonic() - start)
 
 
-def read_clips(raw: Path, name: str, langs: list[str], count: int) -> dict[str, tuple]:
-    """Utterance -> wave, transcript, language, of the first `count` of each language."""
-    from comsl.data.kaldi import read_table
-    from comsl.data.waves import read_wave
-
-    clips = {}
-    for lang in langs:
-        folder = raw / f"{name}_{lang}"
-        waves, texts = read_table(folder / "wav.scp"), read_table(folder / "text.src")
-        for utterance in list(waves)[:count]:
-            wave = read_wave(utterance, waves[utterance])
-            clips[utterance] = (wave, texts[utterance], lang)
-    return clips
-
-
-def write(out: Path, similarities: dict) -> None:
-    """Pictures, then the matrices: where similarity.npz stands, all is there."""
+def write(out: Path, panels: dict[str, list[tuple]], results: dict) -> None:
+    """Pictures and matrices, then the numbers: where similarity.json stands, all is there."""
     import numpy as np
 
+    from comsl.data.kaldi import write_text
     from comsl.pictures import draw_similarity
-    from comsl.report import update_pictures
+    from comsl.report import similarity_table, update_pictures
 
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("similarity_*.png"):
         old.unlink()
-    for utterance, similarity in similarities.items():
-        draw_similarity(similarity, out / f"similarity_{utterance.replace('/', '_')}.png")
-    update_pictures(out)
+    for utterance, pair in panels.items():
+        draw_similarity(pair, out / f"similarity_{utterance.replace('/', '_')}.png")
     temporary = out / ".similarity.tmp.npz"
-    np.savez_compressed(temporary, **{key: item.matrix for key, item in similarities.items()})
+    np.savez_compressed(temporary, **{key: pair[-1][1].matrix for key, pair in panels.items()})
     temporary.replace(out / "similarity.npz")
+    write_text(out / "similarity.json", json.dumps(results, indent=2) + "\n")
+    update_pictures(out)
+    print(f"{similarity_table(results).format('simple')}\n\n{out / 'similarity.json'}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     langs = [language(code).code for code in args.langs.split()]
     folds = [study.Fold(*fold) for fold in args.fold]
-    names = study.order(args.rows.split())
+    names = args.rows.split()
     sets = [f"{args.set}_{lang}" for lang in langs]
     done = [name for name in names if study.is_decoded(name, folds, args.decode, sets)]
     if not done:

@@ -81,10 +81,14 @@ def check_audio(samples: np.ndarray, rate: int, stated: float | None) -> None:
 
 def loudness(samples: np.ndarray, rate: int) -> float:
     """Level of the loudest 20 ms, in dB below full scale; -inf for no samples."""
-    frame = rate // 50
+    return float(levels(samples, rate // 50).max(initial=-np.inf))
+
+
+def levels(samples: np.ndarray, frame: int) -> np.ndarray:
+    """Levels of the frames of `frame` samples each, in dB below full scale; -inf for zeros."""
     padded = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
-    power = np.square(padded, dtype=np.float64).mean(axis=1).max(initial=0.0)
-    return float(10 * np.log10(power)) if power > 0 else -np.inf
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1))
 
 
 def is_silent(samples: np.ndarray, rate: int) -> bool:

@@ -10,6 +10,7 @@ from comsl.data.audio import RATE, read_audio
 from comsl.errors import DataError
 
 WINDOW = 30  # seconds that Whisper's encoder can hold
+STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
 
 
 def read_wave(utterance: str, path: str) -> np.ndarray:
@@ -59,3 +60,9 @@ def fingerprint(wav_scp: dict[str, str], *settings: object) -> str:
             raise DataError(f"utterance '{utterance}': no audio file '{path}'") from None
         digest.update(f"{utterance} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def is_made_from(folder: Path, inputs: str) -> bool:
+    """Whether a finished folder's STAMP says that it was made from these inputs."""
+    stamp = folder / STAMP
+    return stamp.is_file() and stamp.read_text().strip() == inputs
