@@ -270,10 +270,12 @@ stage_7() {
 # Whisper trained on, with the trainer and the data of stage 6; when only decoding has changed, it is kept.
 fine_tune_whisper() {
   local folder=$exp/whisper_train
+  local checkpoint=$folder/valid.ce_st.ave.pth
   resume_or_set_aside "$folder" "$(fingerprint fine_tune_whisper 5)"
   train_on_speech whisper_train train_whisper "$whisper_config" "$folder" \
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence"
-  python -m comsl.bin.export_whisper --checkpoint "$folder/valid.ce_st.ave.pth" --out "$folder/whisper.pt"
+  if [ "$folder/whisper.pt" -nt "$checkpoint" ]; then return; fi
+  python -m comsl.bin.export_whisper --checkpoint "$checkpoint" --out "$folder/whisper.pt"
 }
 
 # Stage 8: baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript

@@ -33,6 +33,8 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
 
     checkpoint = Path(checkpoint)
     args = read_config(checkpoint)
+    if not hasattr(args, "language_model"):
+        raise DataError(f"{checkpoint}: of Whisper alone, which comsl.bin.decode_whisper decodes")
     args.language_model = str(language_model or args.language_model)
     args.language_model_conf = args.language_model_conf | {"from_scratch": True}
     # The teacher is training's alone.

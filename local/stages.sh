@@ -93,8 +93,9 @@ check_needs() {
 # resume_or_set_aside FOLDER [INPUTS]: a training that began from other data or settings, the stage's where no others
 # are given, must not be resumed: its folder is kept under another name.
 resume_or_set_aside() {
-  local folder=$1 inputs=${2:-$stage_inputs} aside
+  local folder=$1 inputs aside
   if ${dry_run:-false}; then return; fi
+  inputs=${2:-$stage_inputs}
   if [ -d "$folder" ] && [ "$(cat "$folder/.began_from" 2>/dev/null)" != "$inputs" ]; then
     aside=$folder.$(date +%Y%m%d-%H%M%S)
     echo "data or settings have changed since $folder began: it is now $aside"
