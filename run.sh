@@ -206,7 +206,7 @@ stage_3() {
   data_options train train
   data_options valid dev
   train lm train --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
-  python -m comsl.bin.export_lm --checkpoint "$exp/lm_train/valid.loss.ave.pth" --out "$exp/lm"
+  python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 
 # Stage 4: pseudo speech translation data, where the recipe names a source
@@ -270,12 +270,12 @@ stage_7() {
 # Whisper trained on, with the trainer and the data of stage 6; when only decoding has changed, it is kept.
 fine_tune_whisper() {
   local folder=$exp/whisper_train
-  local checkpoint=$folder/valid.ce_st.ave.pth
   resume_or_set_aside "$folder" "$(fingerprint fine_tune_whisper 5)"
   train_on_speech whisper_train train_whisper "$whisper_config" "$folder" \
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence"
-  if [ "$folder/whisper.pt" -nt "$checkpoint" ]; then return; fi
-  python -m comsl.bin.export_whisper --checkpoint "$checkpoint" --out "$folder/whisper.pt"
+  if [ ! "$folder/whisper.pt" -nt "$folder/latest.pth" ]; then # of the last epoch
+    python -m comsl.bin.export_whisper --model "$folder" --out "$folder/whisper.pt"
+  fi
 }
 
 # Stage 8: baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript

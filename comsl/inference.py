@@ -96,11 +96,9 @@ class SpeechTranslator:
         path = Path(path)
         if path.suffix == ".zip" and path.is_file():
             return cls(_unpack(path).to(device))
-        if path.is_dir():
-            path = _choose_checkpoint(path)
-        elif not path.is_file() and len(path.parts) == 2:
+        if not path.exists() and len(path.parts) == 2:
             return cls(_unpack(_download(str(path))).to(device))
-        return cls(load_model(path).to(device))
+        return cls(load_model(choose_checkpoint(path)).to(device))
 
     def translate(
         self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
@@ -241,12 +239,17 @@ def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
     return [*pieces, wave]
 
 
-def _choose_checkpoint(folder: Path) -> Path:
-    """The averaged model of an experiment, else its best."""
+def choose_checkpoint(path: Path) -> Path:
+    """The averaged model of an experiment's folder, else its best; a checkpoint itself.
+
+    DataError: the folder holds neither.
+    """
+    if not path.is_dir():
+        return path
     for pattern in ("*.ave.pth", "*.best.pth"):
-        if found := sorted(folder.glob(pattern)):
+        if found := sorted(path.glob(pattern)):
             return found[0]
-    raise DataError(f"{folder}: no trained model (*.ave.pth, *.best.pth); run stage 3 or 6")
+    raise DataError(f"{path}: no trained model (*.ave.pth, *.best.pth); run stage 3 or 6")
 
 
 def _download(hub_id: str) -> Path:
@@ -267,7 +270,7 @@ def pack_model(path: Path, out: Path) -> None:
     """
     from espnet2.main_funcs.pack_funcs import pack
 
-    checkpoint = _choose_checkpoint(path) if path.is_dir() else path
+    checkpoint = choose_checkpoint(path)
     model = load_model(checkpoint)
     config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
     if encoder := model.speech_encoder:

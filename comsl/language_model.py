@@ -130,6 +130,8 @@ class LanguageModel(nn.Module):
             encoder_outputs=BaseModelOutput(last_hidden_state=memory.values),
             attention_mask=memory.mask.long(),
             decoder_input_ids=torch.stack([start, codes], dim=1),
+            # Without it, and with a configuration that names none, <s> would be put before them.
+            decoder_start_token_id=self.config.eos_token_id,
             num_beams=beam_size,
             max_new_tokens=max_tokens,
             do_sample=False,

@@ -32,3 +32,19 @@ def test_a_missing_language_gets_a_token(tiny_lm, tokenizer, tmp_path):
     x[0, 0] = grown.code("ca")
     batch = Sequences(x, batch.lengths)
     assert not torch.allclose(new.translate(batch, batch), after)
+
+
+def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
+    """Greedy search, against a whole pass of the decoder for every token."""
+    model = LanguageModel(tiny_lm).eval()
+    source, code = tokenizer.encode("Il pleut.", "fr"), tokenizer.code("en")
+    x = Sequences(torch.tensor([source]), torch.tensor([len(source)]))
+    memory, _ = model.encode(Sequences(model.embed(x.values), x.lengths))
+    (generated,) = model.generate(memory, torch.tensor([code]), beam_size=1, max_tokens=8)
+
+    tokens = [code]
+    for _ in range(8):  # state i predicts token i: any token may stand for the last
+        y = Sequences(torch.tensor([[*tokens, 0]]), torch.tensor([len(tokens) + 1]))
+        tokens.append(int(model.head.log_softmax(model.decode(y, memory)[0, -1]).argmax()))
+    assert generated[1:-1] == tokens[:-1]
+    assert generated[0] == model.config.eos_token_id

@@ -192,7 +192,7 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
     """What was trained is in the file, what was not is the original's; and stage 8's decoding of it
     is that of the model in memory."""
     path = tmp_path / "fine-tuned.pt"
-    run_tool("export_whisper", "--checkpoint", trained / "valid.ce_st.ave.pth", "--out", path)
+    run_tool("export_whisper", "--model", trained, "--out", path)
     learnt = torch.load(trained / "valid.ce_st.ave.pth", weights_only=True)
     learnt = {name.removeprefix("speech_encoder."): value for name, value in learnt.items()}
     original = load_whisper(str(weights)).state_dict()

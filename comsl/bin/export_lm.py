@@ -10,14 +10,14 @@ from comsl.cli import command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="A *.pth of ESPnet's")
+    parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
     parser.add_argument("--half", action="store_true", help="Store 16-bit weights")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
 
-    from comsl.inference import load_model
+    from comsl.inference import choose_checkpoint, load_model
 
-    model = load_model(args.checkpoint)
+    model = load_model(choose_checkpoint(args.model))
     mbart = model.language_model.mbart
     if args.half:
         mbart.half()
