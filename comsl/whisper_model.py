@@ -105,15 +105,19 @@ class WhisperModel(AbsESPnetModel):
         return loss, *force_gatherable((stats, len(source)), loss.device)
 
     def _check(self, text: Sequences, utt_id: list[str] | None) -> None:
-        room = len(self.decoder.positional_embedding) - PROMPT
         tokens = text.lengths - 2
-        if tokens.max() > room:
+        if tokens.max() > self.room:
             longest = int(tokens.argmax())
             name = utt_id[longest] if utt_id else f"{longest} of the batch"
             raise DataError(
                 f"utterance {name} has a text of {int(tokens.max())} tokens, Whisper's decoder"
-                f" takes {room}: shorten or remove it"
+                f" takes {self.room}: shorten or remove it"
             )
+
+    @property
+    def room(self) -> int:
+        """Tokens of text that the decoder takes after a prompt."""
+        return len(self.decoder.positional_embedding) - PROMPT
 
     def listen(self, speech: Tensor, speech_lengths: Tensor) -> Heard:
         """Encode a batch's speech, and project it, once for all tasks and tokens."""
@@ -161,7 +165,7 @@ class WhisperModel(AbsESPnetModel):
         code, end = source[:, :1], self.tokenizer.eos_id
         text = code[:, :0]
         ended = torch.zeros_like(code, dtype=torch.bool)
-        while text.size(1) < MAX_TOKENS and not ended.all():
+        while text.size(1) < min(MAX_TOKENS, self.room) and not ended.all():
             states = self.decode("st", code, text, heard)[:, -1]
             best = self.head.log_softmax(states).argmax(-1, keepdim=True).masked_fill(ended, end)
             text, ended = torch.cat([text, best], dim=1), ended | (best == end)

@@ -50,13 +50,13 @@ def write_texts(folder: Path, repeat: int = 1) -> Path:
 
 
 def write_whisper(path: Path) -> Path:
-    """A random Whisper of width 16 in OpenAI's format."""
+    """A random Whisper of width 16 in OpenAI's format, whose texts have at most 20 tokens."""
     from whisper.model import ModelDimensions, Whisper
 
     from comsl.whisper_weights import save_whisper
 
     torch.manual_seed(0)
-    model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 448, 16, 2, 1))
+    model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 24, 16, 2, 1))
     torch.nn.init.normal_(model.decoder.positional_embedding)  # left as memory was, upstream
     for block in model.decoder.blocks:  # what is heard must matter
         torch.nn.init.normal_(block.cross_attn.value.weight, std=2)

@@ -82,6 +82,7 @@ def test_whispers_translation_is_left_out_with_a_line(work):
         ("cascade", "st"),
         ("mt-true-transcript", "mt"),
     }
+    assert [test["baseline"] for test in results["significance"]] == ["whisper-fine-tuned"]
     assert not list((work / "exp/tsv/whisper-zero-shot").rglob("text.st"))
 
 
