@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 stage=1           # first stage to run
 stop_stage=11     # last stage to run
 skip_stages=      # stages to leave out, such as "4 8"
-skip_train=false  # leave out the training stages, 3 and 6
+skip_train=false  # leave out the training stages, 3 and 6, and the training in stage 8
 dry_run=false     # print the commands of the stages, and what would be submitted, instead of running them
 ngpu=0            # GPUs on each machine; 0 runs on the CPU
 num_nodes=1       # machines to train on, through the queue that cmd.sh names
@@ -46,6 +46,7 @@ fine_tuned_lm=true   # the language blocks start from stage 3's model; false: fr
 frozen_config=    # composite training, first phase: speech encoder frozen (stage 6)
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
 frozen_phase=some # how much of the two phases the speech encoder stays frozen: none, some or all
+whisper_config=   # training of Whisper itself, as one more baseline (stage 8)
 override=         # files of what changes against all these, such as conf/modality_gap/waco.yaml
 compare_with=     # a trained experiment whose matrices of similarity stand beside this one's (stage 10)
 tasks="st asr mt" # what stage 7 does with the test set
@@ -121,9 +122,9 @@ job() {
   $cuda_cmd --gpu "$ngpu" "$exp/logs/$1.log" "${@:2}" --ngpu "$ngpu"
 }
 
-# train LOG OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
+# train LOG TOOL OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
 train() {
-  local command=(python -m comsl.bin.train --resume true --target_lang "$target_lang" "${@:2}")
+  local command=(python -m "comsl.bin.$2" --resume true --target_lang "$target_lang" "${@:3}")
   if [ -n "$deepspeed_config" ]; then command+=(--use_deepspeed true --deepspeed_config "$deepspeed_config"); fi
   if [ "$num_nodes" -eq 1 ]; then
     if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
@@ -134,8 +135,7 @@ train() {
   fi
 }
 
-# data_options train|valid SET [FILE TYPE]: what ESPnet reads, added to `options`; FILE holds the speech. With speech,
-# the teacher is there too.
+# data_options train|valid SET [FILE TYPE]: what ESPnet reads, added to `options`; FILE holds the speech.
 data_options() {
   local item folder=$raw/$2
   for item in text.src,source_text,text text.tgt,target_text,text utt2lang,lang,text; do
@@ -144,14 +144,13 @@ data_options() {
   options+=("--$1_shape_file" "$folder/source_shape" "--$1_shape_file" "$folder/target_shape")
   if [ $# -gt 2 ]; then
     options+=("--$1_data_path_and_name_and_type" "$3,speech,$4" "--$1_shape_file" "$encoder/$2/speech_shape")
-    options+=("--$1_data_path_and_name_and_type" "$teacher/$2/feats.scp,teacher,kaldi_ark")
   fi
 }
 
-# train_phase LOG CONFIG FOLDER OPTIONS...: the composite model, on cached states where its configuration says so.
-train_phase() {
-  local options=("${@:4}")
-  if grep -q '^speech_encoder: cached' "$2"; then
+# train_on_speech LOG TOOL CONFIG FOLDER OPTIONS...: on cached states where the configuration says so.
+train_on_speech() {
+  local options=("${@:5}")
+  if grep -q '^speech_encoder: cached' "$3"; then
     options+=(--speech_encoder_conf "top_blocks=$top_blocks")
     data_options train "$train_set" "$encoder/$train_set/feats.scp" kaldi_ark
     data_options valid dev "$encoder/dev/feats.scp" kaldi_ark
@@ -159,7 +158,16 @@ train_phase() {
     data_options train "$train_set" "$raw/$train_set/wav.scp" sound
     data_options valid dev "$raw/dev/wav.scp" sound
   fi
-  train "$1" --config "$2" --output_dir "$3" "${options[@]}"
+  train "$1" "$2" --config "$3" --output_dir "$4" "${options[@]}"
+}
+
+# train_phase LOG CONFIG FOLDER OPTIONS...: the composite model.
+train_phase() {
+  local part options=("${@:4}")
+  for part in "train $train_set" "valid dev"; do
+    options+=("--${part% *}_data_path_and_name_and_type" "$teacher/${part#* }/feats.scp,teacher,kaldi_ark")
+  done
+  train_on_speech "$1" train "$2" "$3" "${options[@]}"
 }
 
 # A number that both phases' configurations have, `max_epoch: 6` or an indented one, summed.
@@ -200,7 +208,7 @@ stage_3() {
   python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
   data_options train train
   data_options valid dev
-  train lm --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
+  train lm train --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
   if [ "$lm_share" != 1.0 ]; then
     python -m comsl.bin.interpolate --model "$exp/lm_train" --start "$start" --share "$lm_share"
   fi
@@ -265,10 +273,21 @@ stage_7() {
   job likelihood python -m comsl.bin.likelihood "${options[@]}"
 }
 
-# Stage 8: baselines: Whisper zero-shot, cascade, MT on the true transcript
-needs[8]="2 3"
+# Whisper trained on, with the trainer and the data of stage 6; when only decoding has changed, it is kept.
+fine_tune_whisper() {
+  local folder=$exp/whisper_train
+  resume_or_set_aside "$folder" "$(fingerprint fine_tune_whisper 5)"
+  train_on_speech whisper_train train_whisper "$whisper_config" "$folder" \
+    --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence"
+  if [ ! "$folder/whisper.pt" -nt "$folder/latest.pth" ]; then # of the last epoch
+    python -m comsl.bin.export_whisper --model "$folder" --out "$folder/whisper.pt"
+  fi
+}
+
+# Stage 8: baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript
+needs[8]="2 3 ${whisper_config:+5}"
 makes[8]="$exp/mt-true-transcript/$last_set/text.mt $exp/cascade/$last_set/text.st"
-makes[8]+=" $exp/whisper-zero-shot/$last_set/text.asr"
+makes[8]+=" $exp/whisper-zero-shot/$last_set/text.asr ${whisper_config:+$exp/whisper-fine-tuned/$last_set/text.asr}"
 stage_8() {
   # shellcheck disable=SC2207 # several options
   local options=(--raw "$raw" --langs "$langs" $(yaml_options "$decode_config")) whisper_tasks="st asr"
@@ -278,6 +297,11 @@ stage_8() {
   fi
   job whisper python -m comsl.bin.decode_whisper "${options[@]}" --sets "$test_set" --tasks "$whisper_tasks" \
     --speech_encoder "$speech_encoder" --out "$exp/whisper-zero-shot"
+  if [ -n "$whisper_config" ]; then
+    if ! $skip_train; then fine_tune_whisper; fi
+    job whisper_fine_tuned python -m comsl.bin.decode_whisper "${options[@]}" --sets "$test_set" \
+      --speech_encoder "$exp/whisper_train/whisper.pt" --out "$exp/whisper-fine-tuned"
+  fi
   options+=(--model "$exp/lm_train" --set "$test_set")
   job cascade python -m comsl.bin.decode "${options[@]}" --transcripts "$exp/whisper-zero-shot" --out "$exp/cascade"
   job mt python -m comsl.bin.decode "${options[@]}" --tasks mt --out "$exp/mt-true-transcript"
@@ -288,7 +312,7 @@ needs[9]="2 7 8?" makes[9]=$report/index.html
 stage_9() {
   local system systems=(--system "comsl=$decoded") trained=(--experiment "$experiment")
   if [ -d "$experiment/frozen" ]; then trained=(--experiment "$experiment/frozen" "${trained[@]}"); fi
-  for system in whisper-zero-shot cascade mt-true-transcript; do
+  for system in whisper-zero-shot whisper-fine-tuned cascade mt-true-transcript; do
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system"); fi
   done
   python -m comsl.bin.score --recipe "$recipe" --raw "$raw" --set "$test_set" --langs "$langs" "${systems[@]}" \

@@ -33,20 +33,34 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     from comsl.task import ComSLTask
 
     checkpoint = Path(checkpoint)
-    config = checkpoint.parent / "config.yaml"
-    for file in (checkpoint, config):
-        if not file.is_file():
-            raise DataError(f"{file}: no such file; train the model first (stages 3 and 6)")
-    args = argparse.Namespace(**yaml.safe_load(config.read_text()))
+    args = read_config(checkpoint)
+    if not hasattr(args, "language_model"):
+        raise DataError(f"{checkpoint}: of Whisper alone, which comsl.bin.decode_whisper decodes")
     args.language_model = str(language_model or args.language_model)
     args.language_model_conf = args.language_model_conf | {"from_scratch": True}
     # The teacher is training's alone.
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
+    return load_weights(ComSLTask.build_model(args), checkpoint)
+
+
+def read_config(checkpoint: Path) -> argparse.Namespace:
+    """The configuration beside a checkpoint, to use the model: with an encoder in place of cached
+    states. DataError: checkpoint or configuration is missing."""
+    config = checkpoint.parent / "config.yaml"
+    for file in (checkpoint, config):
+        if not file.is_file():
+            raise DataError(f"{file}: no such file; train the model first (stages 3, 6 and 8)")
+    args = argparse.Namespace(**yaml.safe_load(config.read_text()))
     if args.speech_encoder == "cached":
         args.speech_encoder = "whisper"
         for name in ("input_size", "top_blocks"):
             args.speech_encoder_conf.pop(name, None)
-    model = ComSLTask.build_model(args)
+    return args
+
+
+def load_weights[Model: torch.nn.Module](model: Model, checkpoint: Path) -> Model:
+    """The model with a checkpoint's weights, in evaluation mode. DataError: they are another
+    configuration's."""
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
         missing, unexpected = model.load_state_dict(weights, strict=False)

@@ -344,6 +344,21 @@ class ComSLModel(AbsESPnetModel):
             states.values.register_hook(lambda gradient: gradient * self.encoder_gradient_scale)
         return states
 
+    def translate(
+        self,
+        source: torch.Tensor,
+        source_lengths: torch.Tensor,
+        target: torch.Tensor,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        **_,
+    ) -> list[list[int]]:
+        """Token ids of a batch's translations, chosen greedily: of its speech where the model
+        learns ST, else of its texts."""
+        task = "st" if self.weights["st"] else "mt"
+        x = Sequences(source.clamp(min=0), source_lengths)
+        return self.generate(task, target[:, 0], x, speech, speech_lengths, beam_size=1)
+
     @torch.inference_mode()
     def generate(
         self,

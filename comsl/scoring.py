@@ -13,6 +13,7 @@ from comsl.languages import language
 Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
+BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
 GROUPS = ("high", "mid", "low")
 NORMALISER = (
     "NFKC, lower case, punctuation (Unicode categories P*) removed, white space collapsed; "
@@ -105,10 +106,13 @@ def score(
         ],
     }
     by_key = {(output.name, output.task): output for output in outputs}
-    ours, baseline = (by_key.get((name, "st")) for name in ("comsl", "whisper-zero-shot"))
-    if ours and baseline:
-        test = paired_bootstrap(ours, baseline, references["st"], target_lang)
-        results["significance"] = [test]
+    ours = by_key.get(("comsl", "st"))
+    baselines = [by_key[name, "st"] for name in BASELINES if (name, "st") in by_key]
+    if ours and baselines:
+        results["significance"] = [
+            paired_bootstrap(ours, baseline, references["st"], target_lang)
+            for baseline in baselines
+        ]
     return results
 
 

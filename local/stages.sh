@@ -32,10 +32,10 @@ is_complete() {
 
 is_skipped() { [[ " $skip_stages " == *" $1 "* ]]; }
 
-# The options, of those under `what`, that a stage's function names.
+# The options, of those under `what`, that a function names.
 options_of() {
   local name body
-  body=$(declare -f "stage_$1")
+  body=$(declare -f "$1")
   for name in $(option_names what); do
     if [[ $body =~ \$\{?$name([^a-z_]|$) ]]; then echo "$name"; fi
   done
@@ -49,8 +49,8 @@ corpus_folders() (
   sed -n 's/^\([A-Z0-9_]*\)=.*/\1/p' "$1" | while read -r name; do echo "$name=${!name}"; done
 )
 
-# What a stage's result depends on, as one hash: its options, the content of the files and folders that they name, and
-# which run of the needed stages it reads from.
+# fingerprint FUNCTION [STAGE]...: what a function's result depends on, as one hash: its options, the content of the files
+# and folders that they name, and which run of the stages it reads from.
 fingerprint() {
   local name need file
   {
@@ -66,7 +66,7 @@ fingerprint() {
       fi
       if [ -d "${!name}" ]; then find "${!name}" -type f -printf '%P %s %T@\n' | sort; fi
     done
-    for need in ${needs[$1]//\?/}; do
+    for need in "${@:2}"; do
       cat "$(stamp "$need")" 2>/dev/null || true
     done
   } | sha256sum | cut -d ' ' -f 1
@@ -74,7 +74,7 @@ fingerprint() {
 
 check_files() {
   local name
-  for name in $(options_of "$1"); do
+  for name in $(options_of "stage_$1"); do
     [[ $name =~ _(config|sh)$ && -n ${!name} ]] || continue
     [ -f "${!name}" ] || die "--$name: there is no file ${!name} (paths are relative to $PWD)"
   done
@@ -90,17 +90,19 @@ check_needs() {
   done
 }
 
-# A training that began from other data or settings must not be resumed: its folder is kept under another name.
+# resume_or_set_aside FOLDER [INPUTS]: a training that began from other data or settings, the stage's where no others
+# are given, must not be resumed: its folder is kept under another name.
 resume_or_set_aside() {
-  local folder=$1 aside
+  local folder=$1 inputs aside
   if ${dry_run:-false}; then return; fi
-  if [ -d "$folder" ] && [ "$(cat "$folder/.began_from" 2>/dev/null)" != "$stage_inputs" ]; then
+  inputs=${2:-$stage_inputs}
+  if [ -d "$folder" ] && [ "$(cat "$folder/.began_from" 2>/dev/null)" != "$inputs" ]; then
     aside=$folder.$(date +%Y%m%d-%H%M%S)
     echo "data or settings have changed since $folder began: it is now $aside"
     mv "$folder" "$aside"
   fi
   mkdir -p "$folder"
-  echo "$stage_inputs" >"$folder/.began_from"
+  echo "$inputs" >"$folder/.began_from"
 }
 
 # The function in a subshell under `set -e`, its output on the terminal and in the log.
@@ -147,7 +149,8 @@ run_stage() {
     return
   fi
   check_needs "$1"
-  stage_inputs=$(fingerprint "$1")
+  # shellcheck disable=SC2086 # several stages
+  stage_inputs=$(fingerprint "stage_$1" ${needs[$1]//\?/})
   lock_stage "$1"
   if is_up_to_date "$1" "$mark"; then
     echo "stage $1: up to date"

@@ -49,6 +49,22 @@ def write_texts(folder: Path, repeat: int = 1) -> Path:
     return folder
 
 
+def write_whisper(path: Path) -> Path:
+    """A random Whisper of width 16 in OpenAI's format, whose texts have at most 20 tokens."""
+    from whisper.model import ModelDimensions, Whisper
+
+    from comsl.whisper_weights import save_whisper
+
+    torch.manual_seed(0)
+    model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 24, 16, 2, 1))
+    torch.nn.init.normal_(model.decoder.positional_embedding)  # left as memory was, upstream
+    for block in model.decoder.blocks:  # what is heard must matter
+        torch.nn.init.normal_(block.cross_attn.value.weight, std=2)
+        torch.nn.init.normal_(block.cross_attn.out.weight, std=2)
+    save_whisper(model, path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_lm(tmp_path_factory) -> Path:
     """A folder with a random mBART (2 + 2 layers, width 32) and a tokenizer of PAIRS' pieces."""

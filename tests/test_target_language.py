@@ -1,6 +1,5 @@
 """A corpus of one's own with German translations, through every stage up to the report."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -9,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 import yaml
-from conftest import PAIRS, ROOT
-from whisper.model import ModelDimensions, Whisper
+from conftest import PAIRS, ROOT, write_whisper
 
 from comsl.inference import SpeechTranslator
 from comsl.teacher_states import TeacherStates
@@ -39,19 +36,11 @@ def write_table(folder: Path) -> Path:
     return folder / "table.tsv"
 
 
-def write_whisper(path: Path) -> Path:
-    """A random Whisper of width 16 in OpenAI's format."""
-    torch.manual_seed(0)
-    dims = ModelDimensions(80, 1500, 16, 2, 2, 51865, 448, 16, 2, 1)
-    state = Whisper(dims).state_dict()
-    torch.save({"dims": dataclasses.asdict(dims), "model_state_dict": state}, path)
-    return path
-
-
 def training_options(folder: Path) -> list[str]:
     """The recipe's trainings, two updates each."""
     options = []
     names = {"lm_config": "lm", "frozen_config": "frozen", "train_config": "joint"}
+    names |= {"whisper_config": "whisper"}
     for option, name in names.items():
         settings = yaml.safe_load((ROOT / f"conf/train_asterisk_{name}.yaml").read_text())
         settings |= {"max_epoch": 1, "num_iters_per_epoch": 2}
@@ -81,16 +70,19 @@ def work(tmp_path_factory, tiny_lm) -> Path:
 
 
 def test_whispers_translation_is_left_out_with_a_line(work):
-    """Whisper still transcribes for the cascade; everything else is scored as ever."""
+    """Whisper still transcribes for the cascade, and learns to translate into German when it is
+    trained on; everything else is scored as ever."""
     assert "Whisper translates into English only" in (work / "printed.txt").read_text()
     results = json.loads((work / "exp/tsv/report/results.json").read_text())
     assert results["target_lang"] == "de"
     assert {(system["name"], system["task"]) for system in results["systems"]} == {
         *(("comsl", task) for task in ("st", "asr", "mt")),
         ("whisper-zero-shot", "asr"),
+        *(("whisper-fine-tuned", task) for task in ("st", "asr")),
         ("cascade", "st"),
         ("mt-true-transcript", "mt"),
     }
+    assert [test["baseline"] for test in results["significance"]] == ["whisper-fine-tuned"]
     assert not list((work / "exp/tsv/whisper-zero-shot").rglob("text.st"))
 
 

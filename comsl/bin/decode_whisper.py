@@ -1,4 +1,4 @@
-"""Translate and transcribe with Whisper as it is: the zero-shot baseline (stage 8)."""
+"""Translate and transcribe with Whisper, as it is or fine-tuned: baselines (stage 8)."""
 
 import argparse
 import logging
@@ -41,11 +41,14 @@ def main() -> None:
     if not tasks or not set(tasks) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
     langs = [language(code) for code in args.langs.split()]
+    model_id = args.speech_encoder
+    if Path(model_id).is_file():  # what is published stays as it is, a file may be made anew
+        model_id += f" {Path(model_id).stat().st_mtime_ns}"
     model = None
     for name, lang in product(args.sets.split(), langs):
         folder = f"{name}_{lang.code}"
         wav_scp = read_table(args.raw / folder / "wav.scp")
-        inputs = fingerprint(wav_scp, args.speech_encoder, args.beam_size, tasks)
+        inputs = fingerprint(wav_scp, model_id, args.beam_size, tasks)
         if is_made_from(args.out / folder, inputs):
             logging.info("%s: up to date", folder)
             continue

@@ -1,0 +1,27 @@
+"""Write a fine-tuned Whisper as a checkpoint in OpenAI's format, which openai-whisper loads."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="Checkpoint to write, *.pt")
+    args = parser.parse_args()
+
+    from comsl.inference import choose_checkpoint, load_weights, read_config
+    from comsl.whisper_task import WhisperTask
+    from comsl.whisper_weights import save_whisper
+
+    checkpoint = choose_checkpoint(args.model)
+    model = load_weights(WhisperTask.build_model(read_config(checkpoint)), checkpoint)
+    save_whisper(model.assemble(), args.out)
+
+
+if __name__ == "__main__":
+    main()
