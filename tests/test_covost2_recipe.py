@@ -93,14 +93,14 @@ def test_the_report_has_the_papers_form(work):
     systems = json.loads((report / "results.json").read_text())["systems"]
     by_task = {(system["name"], system["task"]): system for system in systems}
     assert len(by_task) == 7
-    bleu = by_task["comsl", "st"]["bleu"]
     groups = {"avg": SENTENCES, "high": ("fr", "de", "ca", "es")}
     groups["mid"] = ("fa", "it", "ru", "pt", "zh-CN")
     groups["low"] = SENTENCES.keys() - groups["high"] - set(groups["mid"])
-    assert list(bleu) == [*SENTENCES, "avg", "high", "mid", "low"]
-    for group, langs in groups.items():
-        mean = sum(bleu[lang] for lang in langs) / len(langs)
-        assert bleu[group] == pytest.approx(mean, abs=0.02)
+    for bleu in (system["bleu"] for system in systems if "bleu" in system):
+        assert list(bleu) == [*SENTENCES, *groups]
+        for group, langs in groups.items():
+            mean = sum(bleu[lang] for lang in langs) / len(langs)
+            assert bleu[group] == pytest.approx(mean, abs=0.02)
     units = by_task["comsl", "asr"]["error_unit"]
     assert {lang for lang, unit in units.items() if unit == "character"} == {"ja", "zh-CN"}
     text = (report / "RESULTS.md").read_text("utf-8")
