@@ -191,7 +191,8 @@ stage_3() {
   resume_or_set_aside "$exp/lm_train"
   if [ ! -d "$start" ]; then
     if [ -n "$lm_size" ]; then
-      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --langs "$langs $target_lang" \
+        --out "$start"
     else
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out "$start"
     fi

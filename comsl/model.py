@@ -51,7 +51,8 @@ class Branch:
 
 
 def leave_out_untranscribed(branches: dict[str, Branch], x: Sequences) -> dict[str, Branch]:
-    """Of utterances without a transcript ST alone is scored, and taught by nothing: `st_alone`."""
+    """Without a transcript an utterance is scored in ST alone, and there by cross-entropy alone, as
+    the branch `st_alone`: MT, which teaches ST, has nothing to read."""
     transcribed = has_transcript(x)[:, None]
     if transcribed.all():
         return branches
