@@ -31,6 +31,7 @@ test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=              # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=       # set of transcribed speech to translate into further training data
+untranscribed_set=  # set of translated speech without transcripts, to train speech translation on too
 min_duration=0.1  # shortest clip in seconds
 max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
@@ -101,7 +102,9 @@ if [ -n "$study" ]; then
 fi
 
 train_set=train # of the composite model
-if [ -n "$pseudo_set" ]; then train_set=train_with_pseudo; else skip_stages+=" 4"; fi
+if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
+if [ -n "$untranscribed_set" ]; then train_set+=_and_$untranscribed_set; fi
+if [ "$train_set" = train ]; then skip_stages+=" 4"; fi
 if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then
   raw=$data
@@ -199,7 +202,8 @@ stage_3() {
   resume_or_set_aside "$exp/lm_train"
   if [ ! -d "$start" ]; then
     if [ -n "$lm_size" ]; then
-      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --out "$start"
+      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --langs "$langs $target_lang" \
+        --out "$start"
     else
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out "$start"
     fi
@@ -215,22 +219,27 @@ stage_3() {
   python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 
-# Stage 4: pseudo speech translation data, where the recipe names a source
-needs[4]="2 3" makes[4]=$raw/train_with_pseudo
+# Stage 4: further training data, where the recipe names a source: pseudo translations, speech without transcripts
+needs[4]="2 3" makes[4]=$raw/$train_set
+untranscribed=${untranscribed_set:+$raw/$untranscribed_set}
 stage_4() {
-  local pseudo=$raw/${pseudo_set}_pseudo
-  job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
-    --out "$pseudo"
-  python -m comsl.bin.combine_sets --out "$raw/train_with_pseudo" "$raw/train" "$pseudo"
-  python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/train_with_pseudo"
+  local pseudo=$raw/${pseudo_set}_pseudo sets=("$raw/train")
+  if [ -n "$pseudo_set" ]; then
+    job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
+      --out "$pseudo"
+    sets+=("$pseudo")
+  fi
+  if [ -n "$untranscribed" ]; then sets+=("$untranscribed"); fi
+  python -m comsl.bin.combine_sets --out "$raw/$train_set" "${sets[@]}"
+  python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/$train_set"
 }
 
 # Stage 5: features: states of the frozen speech encoder and of the frozen language model, shapes
-needs[5]="2 3 ${pseudo_set:+4}"
+needs[5]="2 3 $([ "$train_set" = train ] || echo 4)"
 makes[5]="$encoder/$train_set/feats.scp $encoder/dev/feats.scp $teacher/$train_set/feats.scp $teacher/dev/feats.scp"
 stage_5() {
   job features python -m comsl.bin.extract_features --raw "$raw" --out "$encoder" --sets "$train_set dev" \
-    --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks"
+    --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks" --language_model "$exp/lm"
   job teacher python -m comsl.bin.extract_teacher --raw "$raw" --out "$teacher" --sets "$train_set dev" \
     --language_model "$exp/lm" --target_lang "$target_lang"
 }

@@ -52,7 +52,7 @@ class Corpus:
 
         shutil.rmtree(self.encoder, ignore_errors=True)
         encoder = self.args.speech_encoder_conf
-        settings = Settings(encoder["model"], encoder["silence"], 3, 5000)
+        settings = Settings(encoder["model"], encoder["silence"], 0, 3, 5000)
         EncoderStates(settings, 120, "cpu", "downloads").extract(self.raw, self.encoder)
 
     def training(self):

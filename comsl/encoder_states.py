@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.data.kaldi import read_table, write_table
 from comsl.data.waves import count_samples, fingerprint, read_wave
+from comsl.errors import DataError
 from comsl.speech_encoder import WhisperEncoder, num_frames
-from comsl.state_arks import StateArks
+from comsl.state_arks import StateArks, trained_on
 
 FRAMES_PER_SECOND = 50
 
@@ -55,8 +56,12 @@ class EncoderStates:
             self._encoder.eval().to(self.device)
         return self._encoder
 
-    def extract(self, raw: Path, out: Path) -> None:
-        """Encode the set `raw` into `out`. DataError names the utterance that can't be."""
+    def extract(self, raw: Path, out: Path, positions: int | None = None) -> None:
+        """Encode the set `raw` into `out`.
+
+        positions: of the language model that will take the states. DataError names the utterance
+        that can't be encoded, or that has no room in it.
+        """
         wav_scp = read_table(raw / "wav.scp")
         settings = self.settings
         arks = StateArks(
@@ -66,14 +71,17 @@ class EncoderStates:
             settings.shard_utts,
             self.batch_frames,
         )
-        if arks.is_complete():
-            logging.info("%s: up to date", out)
-            return
         frames = {
             utterance: num_frames(samples, settings.silence)
             for utterance, samples in count_samples(wav_scp).items()
         }
-        write_table(out / "speech_shape", {key: str(length) for key, length in frames.items()})
+        shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
+        write_table(out / "speech_shape", shapes)
+        if positions:
+            check_room(raw, shapes, positions)
+        if arks.is_complete():
+            logging.info("%s: up to date", out)
+            return
         arks.write(frames, lambda batch: self._encode({key: wav_scp[key] for key in batch}))
 
     @torch.no_grad()
@@ -89,3 +97,15 @@ class EncoderStates:
             states, lengths, _ = self.encoder(*batch)
         for key, one, length in zip(wav_scp, states.cpu().numpy(), lengths.tolist(), strict=True):
             yield key, one[:length]
+
+
+def check_room(raw: Path, frames: dict[str, str], positions: int) -> None:
+    """DataError names the utterance whose speech and transcript, one behind the other (method.md,
+    section 3), take more positions than the language model has."""
+    for utterance, tokens in read_table(raw / "source_shape").items():
+        taken = int(tokens) + 1 + -(-int(frames[utterance]) // 4)  # by the adapter
+        if taken > positions:
+            raise DataError(
+                f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"
+                f" language model has {positions}; lower --max_duration (stage 2)"
+            )

@@ -13,6 +13,7 @@ import yaml
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.data.audio import RATE, is_silent, read_audio
+from comsl.data.waves import Wave
 from comsl.errors import DataError
 from comsl.languages import language
 from comsl.model import Branch, ComSLModel
@@ -156,7 +157,7 @@ class SpeechTranslator:
     def generate(
         self,
         task: str,
-        inputs: list[np.ndarray] | list[str],
+        inputs: list[np.ndarray] | list[Wave] | list[str],
         langs: list[str],
         beam_size: int = 5,
         batch_size: int = 32,
@@ -195,7 +196,7 @@ class SpeechTranslator:
         )
 
     def _pad(self, rows: list) -> Sequences:
-        tensors = [torch.as_tensor(row) for row in rows]
+        tensors = [torch.from_numpy(np.asarray(row)) for row in rows]
         lengths = torch.tensor([len(row) for row in tensors])
         return Sequences(
             pad_sequence(tensors, batch_first=True).to(self.device), lengths.to(self.device)

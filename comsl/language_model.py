@@ -68,10 +68,11 @@ class LanguageModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: Tokenizer) -> None:
         """Write a Hugging Face folder, each file under a temporary name first."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             self.mbart.save_pretrained(temporary)
             tokenizer.backend.save_pretrained(temporary)
+            folder.mkdir(exist_ok=True)  # only now: a folder without files is no model
             for file in Path(temporary).iterdir():
                 file.replace(folder / file.name)
 

@@ -1,7 +1,7 @@
 """ComSL as an ESPnet model: it builds the branches once and adds up the objectives."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -17,10 +17,11 @@ from comsl.objectives.cml import choose_masked, representation_distance
 from comsl.objectives.contrast import sentence_contrast, word_contrast
 from comsl.objectives.likelihood import Group, likelihood
 from comsl.objectives.mml import modality_distance
-from comsl.sequences import Sequences, concatenate, split, stack
+from comsl.sequences import Sequences, concatenate, has_transcript, split, stack
 from comsl.tokenizer import Tokenizer
 
-SAME_TOKENS = (("mt", "st", "stm_y"), ("asr", "stm_x"), ("mtp",))  # branches that score the same
+# Branches that score the same.
+SAME_TOKENS = (("mt", "st", "stm_y"), ("asr", "stm_x"), ("mtp",), ("st_alone",))
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,39 @@ class Branch:
     def labels(self) -> torch.Tensor:
         """The n scored tokens, (n,)."""
         return self.tokens.values[self.scored]
+
+
+def leave_out_untranscribed(branches: dict[str, Branch], x: Sequences) -> dict[str, Branch]:
+    """Without a transcript an utterance is scored in ST alone, and there by cross-entropy alone, as
+    the branch `st_alone`: MT, which teaches ST, has nothing to read."""
+    transcribed = has_transcript(x)[:, None]
+    if transcribed.all():
+        return branches
+    kept = {name: replace(b, chosen=b.scored & transcribed) for name, b in branches.items()}
+    if st := branches.get("st"):
+        kept["st_alone"] = replace(st, chosen=st.scored & ~transcribed)
+    return kept
+
+
+def statistics(
+    branches: dict[str, Branch],
+    losses: dict[str, torch.Tensor],
+    terms: dict[str, torch.Tensor],
+    utterances: int,
+) -> dict[str, torch.Tensor]:
+    """What is logged: objectives and terms an utterance, cross-entropies a token too.
+
+    `st_alone` counts as `st`: the names must be the same in all processes, whatever their batch.
+    """
+    tokens = {name: branch.scored.sum() for name, branch in branches.items()}
+    if "st_alone" in branches:
+        tokens["st"] = tokens["st"] + tokens.pop("st_alone")
+        terms = terms | {"ce_st": terms["ce_st"] + terms["ce_st_alone"]}
+        del terms["ce_st_alone"]
+    sums = {f"loss_{name}": value for name, value in losses.items()} | terms
+    stats = {name: value / utterances for name, value in sums.items()}
+    per_token = {name: terms[f"ce_{name}"] / n.clamp(min=1) for name, n in tokens.items()}
+    return stats | {f"ce_{name}_token": value for name, value in per_token.items()}
 
 
 def in_chosen_precision(forward):
@@ -154,7 +188,8 @@ class ComSLModel(AbsESPnetModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss, statistics and weight (the number of utterances) of a batch.
 
-        source (B, M + 2), target (B, N + 2): `[code, tokens, </s>]`, padding negative;
+        source (B, M + 2), target (B, N + 2): `[code, tokens, </s>]`, padding negative; a source
+        without tokens is that of an utterance without a transcript, which trains ST alone;
         speech: waveforms (B, samples) or encoder states (B, T, width), as the encoder takes them;
         teacher: the frozen teacher's decoder states (B, N + 2, d), where they are cached;
         utt_id: in validation the masks of CML depend on it alone.
@@ -165,10 +200,12 @@ class ComSLModel(AbsESPnetModel):
         if self.needs_speech:
             e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
         branches, erm = self.build_branches(x, y, e_s, utt_id)
-        taught = self.weights["mt"] and self.alpha_mt
-        groups = self.decode(
-            branches, self.teach(x, y, teacher, teacher_lengths) if taught else None
-        )
+        branches = leave_out_untranscribed(branches, x)
+        taught = None
+        if self.weights["mt"] and self.alpha_mt:
+            states, head = self.teach(x, y, teacher, teacher_lengths)
+            taught = states[branches["mt"].scored], head
+        groups = self.decode(branches, taught)
         # The loss is linear in its terms: their slopes are known before they are.
         nothing = {f"{term}_{name}": torch.zeros(()) for name in branches for term in ("ce", "kd")}
         nothing["erm"] = torch.zeros(())
@@ -184,10 +221,7 @@ class ComSLModel(AbsESPnetModel):
         # Sums over tokens and frames, then the mean over the utterances of the batch.
         loss = loss / len(source)
         losses = self.objectives(nothing | terms) | {k: v.detach() for k, v in matched.items()}
-        stats = {f"loss_{name}": value for name, value in losses.items()}
-        stats = {name: value / len(source) for name, value in (stats | terms).items()}
-        for name, branch in branches.items():
-            stats[f"ce_{name}_token"] = terms[f"ce_{name}"] / branch.scored.sum()
+        stats = statistics(branches, losses, terms, len(source))
         stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
         # Vectors of one element: what ESPnet's averaging over processes takes.
         return loss, *force_gatherable((stats, len(source)), loss.device)
@@ -198,7 +232,7 @@ class ComSLModel(AbsESPnetModel):
         if self.weights["mt"]:
             losses["mt"] = self.mix(self.alpha_mt, "mt", terms)
         if self.weights["st"]:
-            losses["st"] = self.mix(self.alpha_st, "st", terms)
+            losses["st"] = self.mix(self.alpha_st, "st", terms) + terms.get("ce_st_alone", 0.0)
         if self.weights["asr"]:
             losses["asr"] = terms["ce_asr"]
         if self.weights["cml"]:
@@ -241,8 +275,9 @@ class ComSLModel(AbsESPnetModel):
         branches["stm_y"] = Branch(y, h_mix_s)
         branches["mtp"] = Branch(x, h_mix_x, masked)
         # Position 0 is the language code: only frames are matched.
+        matched = e_s.mask[:, 1:] & has_transcript(x)[:, None]
         erm = representation_distance(
-            layer_s[:, 1:], layer_mix_s.values[:, 1:], e_s.mask[:, 1:], self.erm_squared
+            layer_s[:, 1:], layer_mix_s.values[:, 1:], matched, self.erm_squared
         )
         return branches, erm
 
@@ -327,7 +362,7 @@ class ComSLModel(AbsESPnetModel):
     def teach(
         self, x: Sequences, y: Sequences, cached: torch.Tensor | None, lengths: torch.Tensor | None
     ) -> tuple[torch.Tensor, Head]:
-        """What gives the frozen teacher's `p_theta'(y | x)`: its states (n, d), and its head.
+        """What gives the frozen teacher's `p_theta'(y | x)`: its states (B, N + 2, d), its head.
 
         DataError: the `cached` states (stage 5) are of other texts.
         """
@@ -336,7 +371,7 @@ class ComSLModel(AbsESPnetModel):
         states = teacher.translate(x, y) if cached is None else cached
         if cached is not None and not torch.equal(lengths, y.lengths):
             raise DataError("the teacher's cached states are of other texts: run stage 5 again")
-        return states[Branch(y, x).scored].to(teacher.head.weight.dtype), teacher.head
+        return states.to(teacher.head.weight.dtype), teacher.head
 
     def scale_gradient(self, states: Sequences) -> Sequences:
         """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""

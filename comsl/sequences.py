@@ -20,6 +20,11 @@ class Sequences:
         return positions < self.lengths.to(positions.device)[:, None]
 
 
+def has_transcript(x: Sequences) -> torch.Tensor:
+    """(B,) bool: whether there are tokens between the code and the `</s>` of a source x (B, L)."""
+    return x.lengths > 2
+
+
 def stack(parts: list[Sequences]) -> Sequences:
     """One batch of all rows of `parts`, padded with zeros to the longest."""
     longest = max(part.values.size(1) for part in parts)

@@ -14,6 +14,12 @@ from comsl.data.kaldi import read_table, write_table, write_text
 Encode = Callable[[list[str]], Iterable[tuple[str, np.ndarray]]]
 
 
+def trained_on(raw: Path, table: dict[str, str]) -> dict[str, str]:
+    """Of a table of the set `raw` all but what stage 3 left out: its texts are too long."""
+    shapes = raw / "source_shape"
+    return {key: table[key] for key in read_table(shapes)} if shapes.is_file() else table
+
+
 class StateArks:
     """A folder with `feats.scp` and `feats.<shard>.ark`.
 

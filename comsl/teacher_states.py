@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from comsl.data.kaldi import read_table
 from comsl.language_model import LanguageModel
 from comsl.sequences import Sequences
-from comsl.state_arks import StateArks
+from comsl.state_arks import StateArks, trained_on
 from comsl.tokenizer import Tokenizer
 
 BATCH_TOKENS = 4000
@@ -35,7 +35,9 @@ class TeacherStates:
 
     def extract(self, raw: Path, out: Path) -> None:
         """Write the states of set `raw` into `out`."""
-        tables = [read_table(raw / name) for name in ("text.src", "text.tgt", "utt2lang")]
+        names = ("text.src", "text.tgt", "utt2lang")
+        tables = [read_table(raw / name, empty_ok=name == "text.src") for name in names]
+        tables = [trained_on(raw, table) for table in tables]
         arks = StateArks(out, self._fingerprint(tables), None, self.shard_utts, BATCH_TOKENS)
         if arks.is_complete():
             logging.info("%s: up to date", out)

@@ -27,6 +27,21 @@ PAIRS = {
     ],
 }
 
+# Of MBartConfig: 2 + 2 layers, width 32.
+TINY_MBART = dict(
+    d_model=32,
+    encoder_layers=2,
+    decoder_layers=2,
+    encoder_attention_heads=2,
+    decoder_attention_heads=2,
+    encoder_ffn_dim=64,
+    decoder_ffn_dim=64,
+    max_position_embeddings=256,
+    dropout=0.1,
+    init_std=0.2,
+    scale_embedding=True,
+)
+
 
 def run_tool(tool: str, *options, check: bool = True) -> subprocess.CompletedProcess:
     """Run `python -m comsl.bin.<tool>` from the repository's top, as a user does."""
@@ -72,23 +87,7 @@ def tiny_lm(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("lm")
     config = folder / "config.in.json"
-    config.write_text(
-        json.dumps(
-            dict(
-                d_model=32,
-                encoder_layers=2,
-                decoder_layers=2,
-                encoder_attention_heads=2,
-                decoder_attention_heads=2,
-                encoder_ffn_dim=64,
-                decoder_ffn_dim=64,
-                max_position_embeddings=256,
-                dropout=0.1,
-                init_std=0.2,
-                scale_embedding=True,
-            )
-        )
-    )
+    config.write_text(json.dumps(TINY_MBART))
     data = write_texts(folder / "data", repeat=20)
     run_tool(
         "train_tokenizer", "--data", data, "--config", config, "--vocab_size", 120,
@@ -97,6 +96,47 @@ def tiny_lm(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     LanguageModel(folder / "lm", from_scratch=True).mbart.save_pretrained(folder / "lm")
     return folder / "lm"
+
+
+def write_mbart50(folder: Path, texts: list[str]) -> Path:
+    """A random tiny mBART in the layout of facebook/mbart-large-50-many-to-many-mmt: with
+    SentencePiece's own file and none of a tokenizer, and how to generate in its configuration."""
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+    from transformers.models.mbart50.tokenization_mbart50 import FAIRSEQ_LANGUAGE_CODES
+
+    from comsl.language_model import LanguageModel
+
+    folder.mkdir(parents=True)
+    prefix = folder / "sentencepiece.bpe"
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_prefix=prefix, vocab_size=600, model_type="unigram",
+        character_coverage=1.0, hard_vocab_limit=False, minloglevel=1,
+    )  # fmt: skip
+    pieces = len(SentencePieceProcessor(model_file=f"{prefix}.model"))
+    prefix.with_suffix(".bpe.vocab").unlink()
+    codes = list(FAIRSEQ_LANGUAGE_CODES)
+    config = TINY_MBART | {
+        "model_type": "mbart",
+        "architectures": ["MBartForConditionalGeneration"],
+        "tokenizer_class": "MBart50Tokenizer",
+        "vocab_size": pieces + 1 + len(codes) + 1,  # <pad>, codes, <mask>
+        "decoder_start_token_id": 2,
+        "forced_eos_token_id": 2,
+        "early_stopping": True,
+        "max_length": 200,
+        "num_beams": 5,
+    }
+    tokenizer = {"tokenizer_class": "MBart50Tokenizer", "language_codes": "ML50"}
+    for name, content in {
+        "config.json": config,
+        "tokenizer_config.json": tokenizer | {"src_lang": None, "tgt_lang": None},
+        "special_tokens_map.json": {"additional_special_tokens": codes},
+    }.items():
+        (folder / name).write_text(json.dumps(content))
+    torch.manual_seed(0)
+    mbart = LanguageModel(folder, from_scratch=True).mbart
+    torch.save(mbart.state_dict(), folder / "pytorch_model.bin")
+    return folder
 
 
 @pytest.fixture(scope="session")

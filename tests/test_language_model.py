@@ -1,7 +1,10 @@
 """The language model as a folder: what it lacks is added, and nothing else changes."""
 
+import json
+
 import torch
-from conftest import run_tool
+from conftest import PAIRS, TINY_MBART, run_tool, write_mbart50, write_texts
+from sentencepiece import SentencePieceProcessor
 
 from comsl.inference import choose_checkpoint
 from comsl.language_model import LanguageModel
@@ -63,3 +66,26 @@ def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     refused = run_tool("interpolate", *options, 1.5, check=False)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: --share 1.5: ")
+
+
+def test_a_model_of_the_hub_speaks_in_sentencepieces_own_pieces(tmp_path):
+    """Their numbers are fairseq's, one higher; the codes and the mask stand behind them."""
+    texts = [text for pairs in PAIRS.values() for pair in pairs for text in pair]
+    folder = write_mbart50(tmp_path / "hub", texts)
+    pieces = SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model"))
+    tokenizer = Tokenizer(folder)
+    for text in texts:
+        assert tokenizer.encode(text, "fr")[1:-1] == [i + 1 for i in pieces.encode(text)]
+    assert tokenizer.code("ar") == len(pieces) + 1  # the first of them
+    assert tokenizer.mask_id == len(tokenizer) - 1
+    assert LanguageModel(folder).config.vocab_size == len(tokenizer)
+
+
+def test_a_tokenizer_from_text_has_the_languages_that_it_is_for(tmp_path):
+    data = write_texts(tmp_path / "data", repeat=20)
+    (tmp_path / "size.json").write_text(json.dumps(TINY_MBART))
+    options = ["--data", data, "--config", tmp_path / "size.json", "--vocab_size", 120]
+    run_tool("train_tokenizer", *options, "--langs", "fr ca en", "--out", tmp_path / "lm")
+    tokenizer = Tokenizer(tmp_path / "lm")
+    assert tokenizer.code("ca") == len(tokenizer) - 1
+    assert LanguageModel(tmp_path / "lm", from_scratch=True).config.vocab_size == len(tokenizer)

@@ -195,6 +195,42 @@ def test_an_objective_that_is_off_runs_no_branch(tiny_lm, tokenizer, batch):
     assert branches(w_cml=1.0) == {"mt", "stm_x", "stm_y", "mtp"}
 
 
+def pick(batch: dict, rows: list[int]) -> dict:
+    """Some utterances of a batch."""
+    return {
+        name: [value[row] for row in rows] if name == "utt_id" else value[rows]
+        for name, value in batch.items()
+    }
+
+
+def test_without_a_transcript_speech_translation_alone_is_learnt(tiny_lm, tokenizer, batch):
+    """Value and gradient: what the others give by themselves, and the cross-entropy of ST."""
+    settings = {"w_ctc": 0.3, "w_const": 0.2, "w_waco": 0.2, "w_mml": 0.1}
+    model = build(tiny_lm, tokenizer, **settings)
+    mixed = {name: value[:] if name == "utt_id" else value.clone() for name, value in batch.items()}
+    mixed["source"][1::2, 1] = tokenizer.eos_id
+    mixed["source"][1::2, 2:] = -1
+    mixed["source_lengths"][1::2] = 2
+    loss, stats, _ = model(**mixed)
+    ours = gradients(model, 4 * loss)
+    alone, alone_stats, _ = model(**pick(mixed, [1, 3]))
+    alone_gradients = gradients(model, 2 * alone)
+
+    transcribed = model(**pick(batch, [0, 2]))[0]
+    theirs = gradients(model, 2 * transcribed)
+    model.weights = dict.fromkeys(model.weights, 0.0) | {"st": ALL["w_st"]}
+    model.alpha_st = 0.0
+    plain, plain_stats, _ = model(**pick(batch, [1, 3]))
+    of_plain = gradients(model, 2 * plain)
+    torch.testing.assert_close(4 * loss, 2 * transcribed + 2 * plain)
+    assert (ours - theirs - of_plain).norm() < 1e-4 * ours.norm()
+    torch.testing.assert_close(alone, plain)
+    assert (alone_gradients - of_plain).norm() < 1e-4 * of_plain.norm()
+    assert alone_stats.keys() == stats.keys()
+    for name in ("ce_st", "ce_st_token"):
+        torch.testing.assert_close(alone_stats[name], plain_stats[name])
+
+
 def test_text_alone_needs_no_speech(tiny_lm, tokenizer, batch):
     model = ComSLModel(LanguageModel(tiny_lm), tokenizer, **(OFF | {"w_mt": 1.0, "alpha_mt": 0.0}))
     texts = {name: value for name, value in batch.items() if not name.startswith("speech")}

@@ -1,4 +1,5 @@
-"""A corpus of one's own with German translations, through every stage up to the report."""
+"""A corpus of one's own with German translations, some without a transcript, through every stage up
+to the report."""
 
 import json
 import os
@@ -11,6 +12,7 @@ import soundfile
 import yaml
 from conftest import PAIRS, ROOT, write_whisper
 
+from comsl.data.kaldi import read_table
 from comsl.inference import SpeechTranslator
 from comsl.teacher_states import TeacherStates
 from comsl.tokenizer import Tokenizer
@@ -23,7 +25,7 @@ SPLITS = ("train", "train", "dev", "test")
 
 
 def write_table(folder: Path) -> Path:
-    """Eight clips of noise with their texts, as egs2/tsv takes them."""
+    """Ten clips of noise with their texts, as egs2/tsv takes them; two lack the transcript."""
     random = np.random.default_rng(0)
     rows = [["audio", "lang", "transcript", "translation", "split", "target_lang"]]
     for lang, translations in GERMAN.items():
@@ -32,6 +34,8 @@ def write_table(folder: Path) -> Path:
             noise = 0.1 * random.standard_normal(16000)
             soundfile.write(folder / f"{lang}{number}.flac", noise, 16000)
             rows.append([f"{lang}{number}.flac", lang, transcript, translation, split, "de"])
+        soundfile.write(folder / f"{lang}9.flac", noise[::-1], 16000)
+        rows.append([f"{lang}9.flac", lang, "", f"Ohne Text, {lang}.", "train", "de"])
     (folder / "table.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
     return folder / "table.tsv"
 
@@ -58,7 +62,8 @@ def work(tmp_path_factory, tiny_lm) -> Path:
     (work / "decode.yaml").write_text("beam_size: 2\n")
     command = [
         *(ROOT / "egs2/tsv/comsl1/run.sh", "--tsv", write_table(work), "--langs", "fr it"),
-        *("--target_lang", "de", "--language_model", tiny_lm),
+        *("--target_lang", "de", "--untranscribed_set", "untranscribed"),
+        *("--language_model", tiny_lm),
         *("--speech_encoder", write_whisper(work / "whisper.pt"), *training_options(work)),
         *("--decode_config", work / "decode.yaml", "--stop_stage", "9"),
         *("--datadir", work / "data", "--dumpdir", work / "dump", "--expdir", work / "exp"),
@@ -102,3 +107,15 @@ def test_the_teacher_was_asked_for_german(work):
     teacher = TeacherStates(work / "exp/tsv/lm", "de", 50_000, "cpu")
     teacher.extract(work / "dump/tsv/raw/dev", feats.parent)
     assert feats.stat().st_mtime_ns == before
+
+
+def test_clips_without_a_transcript_are_trained_on(work):
+    """In the composite training alone: the language model and its teacher know nothing of them."""
+    raw = work / "dump/tsv/raw"
+    transcripts = read_table(raw / "train_and_untranscribed/text.src", empty_ok=True)
+    assert list(transcripts.values()).count("") == 2
+    assert len(transcripts) == 2 + len(read_table(raw / "train/text.src"))
+    for phase in ("frozen/", ""):
+        config = (work / f"exp/tsv/joint/{phase}config.yaml").read_text()
+        assert "train_and_untranscribed" in config
+    assert "untranscribed" not in (work / "exp/tsv/lm_train/config.yaml").read_text()

@@ -1,4 +1,4 @@
-"""Put Kaldi-style directories together into one."""
+"""Put Kaldi-style directories together into one; a missing transcript becomes an empty line."""
 
 import argparse
 from pathlib import Path
@@ -17,6 +17,7 @@ def main() -> None:
     args = parser.parse_args()
     parts = [kaldi.read_dir(folder) for folder in args.folders]
     for folder, part in zip(args.folders, parts, strict=True):
+        part.setdefault("text.src", dict.fromkeys(part["utt2lang"], ""))
         if odd := sorted(part.keys() ^ parts[0].keys()):
             raise DataError(f"{folder} and {args.folders[0]}: only one of them has {odd[0]}")
     whole = kaldi.combine(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.data.kaldi import read_table, write_table
-from comsl.data.waves import count_samples, read_wave
+from comsl.data.waves import open_waves
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -53,17 +53,10 @@ def read_inputs(args: argparse.Namespace, sets: list[str]) -> dict[str, tuple[st
         return {"st": ("mt", texts)}
     tasks, speech, texts = args.tasks.split(), {}, {}
     if {"st", "asr"} & set(tasks):
-        speech = {name: read_waves(args.raw / name / "wav.scp") for name in sets}
+        speech = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
     if "mt" in tasks:
         texts = {name: read_table(args.raw / name / "text.src") for name in sets}
     return {task: (task, texts if task == "mt" else speech) for task in tasks}
-
-
-def read_waves(path: Path) -> dict:
-    """Utterance -> waveform. DataError names the utterance that can't be decoded."""
-    wav_scp = read_table(path)
-    count_samples(wav_scp)  # tells of what is too long before anything is read
-    return {utterance: read_wave(utterance, audio) for utterance, audio in wav_scp.items()}
 
 
 def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suffix: str) -> None:

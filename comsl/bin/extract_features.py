@@ -15,6 +15,7 @@ def parse_args() -> argparse.Namespace:
     add("--out", required=True, type=Path, help="gets <set>/feats.scp")
     add("--sets", required=True, help='sets to encode, such as "train dev"')
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--language_model", help="folder of the one that must have room for the states (stage 3)")
     add("--silence", type=float, default=0.5, help="seconds of silence appended")
     add("--top_blocks", type=int, default=0, help="states below so many last blocks; 0: output")
     add(
@@ -45,9 +46,14 @@ def main() -> None:
         args.shard_utts,
     )
     device = "cuda" if args.ngpu else "cpu"
+    positions = None
+    if args.language_model:
+        from transformers import AutoConfig
+
+        positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
     states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
     for name in args.sets.split():
-        states.extract(args.raw / name, args.out / name)
+        states.extract(args.raw / name, args.out / name, positions)
 
 
 if __name__ == "__main__":

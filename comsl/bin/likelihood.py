@@ -5,9 +5,9 @@ import logging
 import time
 from pathlib import Path
 
-from comsl.bin.decode import read_waves
 from comsl.cli import command
 from comsl.data.kaldi import read_table, write_table
+from comsl.data.waves import open_waves
 from comsl.languages import language
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--ngpu", type=int, default=0, help="0 runs on the CPU")
     args = parser.parse_args()
     sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
-    waves = {name: read_waves(args.raw / name / "wav.scp") for name in sets}
+    waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
     texts = {name: read_table(args.raw / name / "text.tgt") for name in sets}
 
     from comsl.inference import SpeechTranslator

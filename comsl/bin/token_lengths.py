@@ -1,11 +1,18 @@
-"""Write the shape files that ESPnet batches by: tokens of both texts of every utterance."""
+"""Write the shape files that ESPnet batches by: tokens of both texts of every utterance.
+
+Utterances with a longer text are left out of them, and listed in the folder's dropped.tsv.
+"""
 
 import argparse
+import logging
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.data.dropped import Dropped, write_dropped
 from comsl.data.kaldi import read_table, write_table
 from comsl.errors import DataError
+
+SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}
 
 
 @command
@@ -26,16 +33,30 @@ def main() -> None:
 
     tokenizer = Tokenizer(args.language_model)
     for folder in args.folders:
-        for text, shape in (("text.src", "source_shape"), ("text.tgt", "target_shape")):
-            table = read_table(folder / text)
-            lengths = tokenizer.lengths(list(table.values()))
-            for utterance, length in zip(table, lengths, strict=True):
-                if length > args.max_tokens:
-                    raise DataError(
-                        f"{folder / text}: {utterance} has {length} tokens, more than "
-                        f"{args.max_tokens}: shorten or remove it, or raise --max_tokens"
-                    )
-            write_table(folder / shape, dict(zip(table, map(str, lengths), strict=True)))
+        write_shapes(folder, tokenizer, args.max_tokens)
+
+
+def write_shapes(folder: Path, tokenizer, max_tokens: int) -> None:
+    """Measure a set; a line in text.src may be empty. DataError: nothing is left of it."""
+    lengths: dict[str, dict[str, int]] = {}
+    reasons: dict[str, str] = {}
+    for text in SHAPES:
+        table = read_table(folder / text, empty_ok=text == "text.src")
+        lengths[text] = dict(zip(table, tokenizer.lengths(list(table.values())), strict=True))
+        for utterance, length in lengths[text].items():
+            if length > max_tokens:
+                reasons[utterance] = f"{length} tokens in {text}, more than {max_tokens}"
+    langs = read_table(folder / "utt2lang")
+    dropped = [Dropped(utterance, langs[utterance], why) for utterance, why in reasons.items()]
+    if len(dropped) == len(langs):
+        raise DataError(f"{folder}: nothing is left: {dropped[0]}, and so on; raise --max_tokens")
+    for text, shape in SHAPES.items():
+        kept = {key: str(n) for key, n in lengths[text].items() if key not in reasons}
+        write_table(folder / shape, kept)
+    write_dropped(folder / "dropped.tsv", dropped)
+    if dropped:
+        count = f"{len(dropped)} of {len(langs)} utterances"
+        logging.warning("%s: %s left out, see dropped.tsv: %s ...", folder, count, dropped[0])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi-style folder with texts")
     parser.add_argument("--config", type=Path, required=True, help="JSON of MBartConfig")
+    parser.add_argument("--langs", default="", help="Languages that must have a token")
     parser.add_argument("--vocab_size", type=int, default=8000, help="SentencePiece pieces")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
@@ -24,7 +25,7 @@ def main() -> None:
     import sentencepiece
     from transformers import MBartConfig
 
-    from comsl.tokenizer import from_sentencepiece
+    from comsl.tokenizer import Tokenizer, from_sentencepiece
 
     tables = [read_table(args.data / name) for name in ("text.src", "text.tgt")]
     texts = list(itertools.chain.from_iterable(table.values() for table in tables))
@@ -43,9 +44,11 @@ def main() -> None:
             shuffle_input_sentence=True,
             minloglevel=1,
         )
-        tokenizer = from_sentencepiece(f"{prefix}.model")
+        from_sentencepiece(f"{prefix}.model").save_pretrained(args.out)
+    tokenizer = Tokenizer(args.out)
+    if tokenizer.add_languages(args.langs.split()):
+        tokenizer.backend.save_pretrained(args.out)
     config = MBartConfig(**json.loads(args.config.read_text()), vocab_size=len(tokenizer))
-    tokenizer.save_pretrained(args.out)
     config.save_pretrained(args.out)
     print(f"{len(tokenizer)} tokens -> {args.out}")
 

@@ -17,8 +17,9 @@ from comsl.data.dropped import Dropped, check_share, write_dropped
 from comsl.errors import DataError
 from comsl.languages import language
 
-SETS = ("train", "dev", "test", "untranslated")
-COMBINED = ("train", "dev", "untranslated")
+SETS = ("train", "dev", "test", "untranslated", "untranscribed")
+COMBINED = ("train", "dev", "untranslated", "untranscribed")
+LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Speech:
 def prepare(
     data: Path, out: Path, langs: list[str], limits: Limits, speeds: list[float], nj: int
 ) -> None:
-    """Read data/<set>_<lang>, write out/<set>_<lang>, out/{train,dev,untranslated}, dropped.tsv.
+    """Read data/<set>_<lang>, write out/<set>_<lang>, out/<set> of COMBINED, dropped.tsv.
 
     Converted audio goes beside `out`, to <out's parent>/audio, and is used again after an
     interruption; audio that is 16 kHz, mono FLAC or WAV already stays where it is. `speeds`: of
@@ -91,9 +92,9 @@ def _clips(
     folder: Path, name: str, lang: str, speeds: list[float], audio: Path, dropped: list[Dropped]
 ) -> list[Clip]:
     """The clips of a set, those without their texts left to `dropped`."""
-    required = [*kaldi.AUDIO_FIELDS, *kaldi.TEXT_FIELDS]
-    if not name.startswith("untranslated"):
-        required.append("text.tgt")
+    required = [*kaldi.AUDIO_FIELDS, *kaldi.TEXT_FIELDS, "text.tgt"]
+    if lacking := LACKING.get(name.partition("_")[0]):
+        required.remove(lacking)
     tables = {field: kaldi.read_table(folder / field, empty_ok=True) for field in required}
     for code in set(tables["utt2lang"].values()) - {lang}:
         raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")

@@ -1,6 +1,7 @@
 """Waveforms of a prepared set (stage 2's output): read, measured, and watched for changes."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,22 @@ from comsl.errors import DataError
 
 WINDOW = 30  # seconds that Whisper's encoder can hold
 STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A waveform whose length in samples is known, but which is read only where NumPy asks for it:
+    of CoVoST 2's test sets all together would take 30 GB."""
+
+    utterance: str
+    path: str
+    samples: int
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return read_wave(self.utterance, self.path)
 
 
 def read_wave(utterance: str, path: str) -> np.ndarray:
@@ -29,6 +46,12 @@ def count_samples(wav_scp: dict[str, str]) -> dict[str, int]:
     DataError as for `read_wave`, and for audio longer than Whisper's window.
     """
     return {utterance: _count(utterance, path) for utterance, path in wav_scp.items()}
+
+
+def open_waves(wav_scp: dict[str, str]) -> dict[str, Wave]:
+    """{utterance: wave}. DataError as `count_samples`."""
+    samples = count_samples(wav_scp)
+    return {key: Wave(key, path, samples[key]) for key, path in wav_scp.items()}
 
 
 def _count(utterance: str, path: str) -> int:

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from torchaudio.functional import forced_align
 
-from comsl.sequences import Sequences
+from comsl.sequences import Sequences, has_transcript
 
 
 def ctc(log_p: Sequences, x: Sequences, blank: int) -> torch.Tensor:
@@ -12,17 +12,18 @@ def ctc(log_p: Sequences, x: Sequences, blank: int) -> torch.Tensor:
 
     log_p: log-probabilities (B, T', V) of frames; x: `[code, x_1..x_M, </s>]`, of which code and
     `</s>` are not spoken; blank: token id -> scalar. A transcript that needs more frames than
-    there are counts 0.
+    there are counts 0, and so does one that is missing.
     """
-    return F.ctc_loss(
+    losses = F.ctc_loss(
         log_p.values.transpose(0, 1),
         x.values[:, 1:],
         log_p.lengths,
         x.lengths - 2,
         blank=blank,
-        reduction="sum",
+        reduction="none",
         zero_infinity=True,
     )
+    return losses[has_transcript(x)].sum()
 
 
 @torch.no_grad()

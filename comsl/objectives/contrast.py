@@ -5,17 +5,20 @@ from torch import distributed
 from torch.distributed._functional_collectives import all_gather_single
 from torch.nn import functional as F
 
-from comsl.sequences import Sequences
+from comsl.sequences import Sequences, has_transcript
 
 
 def sentence_contrast(speech: Sequences, text: Sequences) -> torch.Tensor:
     """ConST (Ye et al. 2022): mean frame against mean token of the same utterance.
 
     speech (B, T', d): adapter output; text (B, L, d): embeddings of `[code, x_1..x_M, </s>]`, of
-    which x_1..x_M count -> sum over utterances, temperature 0.02.
+    which x_1..x_M count -> sum over the utterances with a transcript, temperature 0.02.
     """
     tokens = Sequences(text.values[:, 1:], text.lengths - 2)
-    anchors, keys = (_means(part.values, part.mask[:, None])[:, 0] for part in (speech, tokens))
+    transcribed = has_transcript(text)
+    anchors, keys = (
+        _means(part.values, part.mask[:, None])[transcribed, 0] for part in (speech, tokens)
+    )
     return info_nce(anchors, keys, temperature=0.02)
 
 
