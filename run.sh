@@ -43,6 +43,7 @@ language_model=   # mBART to start from: folder or hub id
 lm_size=          # or its size as JSON, to make one from nothing
 lm_config=        # training of the language model (stage 3)
 lm_share=1.0      # of its weights that are as fine-tuned, the rest as before: less forgets less
+composite_lm_share=1.0 # the same of the language blocks after composite training, whose before is that they started from
 fine_tuned_lm=true   # the language blocks start from stage 3's model; false: from what that started from
 frozen_config=    # composite training, first phase: speech encoder frozen (stage 6)
 train_config=     # composite training, main phase; its name is the experiment's (stage 6)
@@ -195,6 +196,11 @@ stage_2() {
     --speed_factors "$speed_factors"
 }
 
+# interpolate EXPERIMENT START SHARE: its language model's weights, where SHARE of them only is to be as trained.
+interpolate() {
+  if [ "$3" != 1.0 ]; then python -m comsl.bin.interpolate --model "$1" --start "$2" --share "$3"; fi
+}
+
 # Stage 3: language model: fine-tuning on paired text
 needs[3]="1 2" makes[3]=$exp/lm
 stage_3() {
@@ -213,9 +219,7 @@ stage_3() {
   data_options train train
   data_options valid dev
   train lm train --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"
-  if [ "$lm_share" != 1.0 ]; then
-    python -m comsl.bin.interpolate --model "$exp/lm_train" --start "$start" --share "$lm_share"
-  fi
+  interpolate "$exp/lm_train" "$start" "$lm_share"
   python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 
@@ -257,7 +261,7 @@ stage_6() {
   shared+=(--speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
   if [ -n "$override" ]; then
     # shellcheck disable=SC2086 # several files
-    overrides=$(python -m comsl.bin.overrides $override)
+    overrides=$(command python -m comsl.bin.overrides $override) # for a dry run too
     # shellcheck disable=SC2206 # several options
     shared+=($overrides)
   fi
@@ -271,6 +275,7 @@ stage_6() {
       ;;
     all) train_phase frozen "$frozen_config" "$experiment" "${whole[@]}" "${shared[@]}" "${frozen[@]}" ;;
   esac
+  interpolate "$experiment" "$start" "$composite_lm_share"
 }
 
 # Stage 7: decoding: ST, and ASR and MT by the same model; likelihood of the references

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comsl.curves import Curve, Run
+from comsl.data.kaldi import atomic_file
 
 if TYPE_CHECKING:
     from comsl.similarity import Similarity
@@ -160,6 +161,5 @@ def _tidy(axes) -> None:
 
 def _save(figure, path: Path) -> None:
     figure.set_layout_engine("constrained")
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=130)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)

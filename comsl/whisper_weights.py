@@ -25,6 +25,7 @@ import whisper
 from tqdm import tqdm
 from whisper.model import ModelDimensions, Whisper
 
+from comsl.data.kaldi import atomic_file
 from comsl.errors import DataError
 
 TIMEOUT = 5  # seconds to connect, and between two pieces of a download
@@ -82,10 +83,9 @@ def _load_openai(path: Path) -> Whisper:
 
 def save_whisper(model: Whisper, path: Path) -> None:
     """Write a checkpoint in OpenAI's format, in the model's own precision."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     dims, state = dataclasses.asdict(model.dims), model.state_dict()
-    torch.save({"dims": dims, "model_state_dict": state}, temporary)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        torch.save({"dims": dims, "model_state_dict": state}, temporary)
 
 
 def _brief(error: Exception) -> str:

@@ -57,12 +57,14 @@ def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
 def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     start = LanguageModel(tiny_lm).state_dict(prefix="language_model.")
     tuned = {name: weight + 1 for name, weight in start.items()}
-    torch.save(tuned, tmp_path / "valid.bleu.ave.pth")
     options = ["--model", tmp_path, "--start", tiny_lm, "--share"]
+    others = {"adapter.weight": torch.ones(2)}  # of a composite model: as trained
     for share in (0.25, 0.75):  # made again from what was fine-tuned, not from itself
+        torch.save(tuned | others, tmp_path / "valid.bleu.ave.pth")
         run_tool("interpolate", *options, share)
         chosen = torch.load(choose_checkpoint(tmp_path), weights_only=True)
-        torch.testing.assert_close(chosen, {name: w + share for name, w in start.items()})
+        expected = {name: w + share for name, w in start.items()} | others
+        torch.testing.assert_close(chosen, expected)
     refused = run_tool("interpolate", *options, 1.5, check=False)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: --share 1.5: ")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.languages import language
+from comsl.languages import sets_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Align the set in every language; what was made from the same audio and texts is kept."""
     args = parse_args()
-    sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
+    sets = sets_of(args.set, args.langs)
 
     from comsl.data.kaldi import atomic_dir, read_table, write_text
     from comsl.data.waves import STAMP, count_samples, fingerprint, is_made_from

@@ -9,7 +9,7 @@ from comsl.cli import command
 from comsl.data.kaldi import read_table, write_table
 from comsl.data.waves import open_waves
 from comsl.errors import DataError
-from comsl.languages import language
+from comsl.languages import sets_of
 
 TASKS = ("st", "asr", "mt")
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     parser.add_argument("--ngpu", type=int, default=0, help="0 decodes on the CPU")
     args = parser.parse_args()
-    sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
+    sets = sets_of(args.set, args.langs)
     if not set(args.tasks.split()) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
     inputs = read_inputs(args, list(sets))

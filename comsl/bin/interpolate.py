@@ -1,4 +1,5 @@
-"""Put weights between those a language model started from and those that it was fine-tuned to.
+"""Put weights between those a language model started from and those that it was fine-tuned to,
+alone or as the language blocks of a composite model.
 
 Fine-tuned on few texts it forgets what it knew of others; between the two it keeps most of both
 (WiSE-FT, Wortsman et al. 2022).
@@ -8,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.data.kaldi import atomic_file
 from comsl.errors import DataError
 
 
@@ -30,12 +32,11 @@ def main() -> None:
     (args.model / INTERPOLATED).unlink(missing_ok=True)
     tuned = torch.load(choose_checkpoint(args.model), map_location="cpu", weights_only=True)
     started = LanguageModel(args.start).state_dict(prefix="language_model.")
-    if started.keys() != tuned.keys():
+    if not started.keys() <= tuned.keys():
         raise DataError(f"{args.start}: not what {args.model} was fine-tuned from")
     mixed = {name: torch.lerp(start, tuned[name], args.share) for name, start in started.items()}
-    temporary = args.model / f".{INTERPOLATED}.tmp"
-    torch.save(mixed, temporary)
-    temporary.replace(args.model / INTERPOLATED)
+    with atomic_file(args.model / INTERPOLATED) as temporary:
+        torch.save(tuned | mixed, temporary)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from comsl.cli import command
 from comsl.data.kaldi import read_table, write_table
 from comsl.data.waves import open_waves
-from comsl.languages import language
+from comsl.languages import sets_of
 
 
 @command
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
     parser.add_argument("--ngpu", type=int, default=0, help="0 runs on the CPU")
     args = parser.parse_args()
-    sets = {f"{args.set}_{lang}": language(lang).code for lang in args.langs.split()}
+    sets = sets_of(args.set, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
     texts = {name: read_table(args.raw / name / "text.tgt") for name in sets}
 

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 from tqdm import tqdm
 
+from comsl.data.kaldi import atomic_file
 from comsl.errors import DataError
 
 
@@ -21,15 +22,12 @@ def open_url(url: str) -> BinaryIO:
 
 def download(url: str, target: Path) -> None:
     """Save a URL in one step: under a temporary name, then renamed. DataError: out of reach."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        with open_url(url) as response, temporary.open("wb") as file:
-            shutil.copyfileobj(response, file)
-    except (OSError, HTTPException) as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
-    temporary.replace(target)
+    with atomic_file(target) as temporary:
+        try:
+            with open_url(url) as response, temporary.open("wb") as file:
+                shutil.copyfileobj(response, file)
+        except (OSError, HTTPException) as error:
+            raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from comsl.data.kaldi import atomic_file
 from comsl.errors import DataError
 
 RATE = 16000
@@ -44,14 +45,11 @@ def _decode(path: Path | str) -> tuple[np.ndarray, int]:
 
 def write_flac(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
     """Write 16-bit FLAC in one step: under a temporary name, then renamed. OSError: no room."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
-    except soundfile.LibsndfileError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(f"{path} can't be written ({error.error_string}); disk full?") from None
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        try:
+            soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{path} can't be written ({error.error_string}); disk full?") from None
 
 
 def stated_seconds(path: Path | str) -> float | None:

@@ -64,11 +64,8 @@ def read_lines(path: Path) -> list[str]:
 
 def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 file in one step: under a temporary name, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_table(path: Path | str, table: dict[str, str]) -> None:
@@ -78,6 +75,21 @@ def write_table(path: Path | str, table: dict[str, str]) -> None:
             raise DataError(f"{path}: a space in the id or a line break in the value of '{key}'")
     lines = (f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table))
     write_text(path, "".join(lines))
+
+
+@contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """A new file to write, in a folder that need not exist yet; it takes `path`'s place only when
+    the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)
 
 
 @contextmanager
