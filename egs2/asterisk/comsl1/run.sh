@@ -10,8 +10,9 @@ exec "$(dirname "$0")/../../../run.sh" \
   --language_model egs2/debian_l10n/mt1/mbart_small \
   --lm_config conf/train_asterisk_lm.yaml \
   --lm_share 0.75 \
+  --composite_lm_share 0.4 \
   --frozen_config conf/train_asterisk_frozen.yaml \
   --train_config conf/train_asterisk_joint.yaml \
-  --study_opts "--frozen_config $study --train_config $study --top_blocks 1" \
+  --study_opts "--frozen_config $study --train_config $study --top_blocks 1 --composite_lm_share 1.0" \
   --study_folds "0 1 2" \
   "$@"
