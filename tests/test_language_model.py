@@ -59,8 +59,8 @@ def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     tuned = {name: weight + 1 for name, weight in start.items()}
     options = ["--model", tmp_path, "--start", tiny_lm, "--share"]
     others = {"adapter.weight": torch.ones(2)}  # of a composite model: as trained
+    torch.save(tuned | others, tmp_path / "valid.bleu.ave.pth")
     for share in (0.25, 0.75):  # made again from what was fine-tuned, not from itself
-        torch.save(tuned | others, tmp_path / "valid.bleu.ave.pth")
         run_tool("interpolate", *options, share)
         chosen = torch.load(choose_checkpoint(tmp_path), weights_only=True)
         expected = {name: w + share for name, w in start.items()} | others

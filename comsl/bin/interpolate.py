@@ -32,7 +32,7 @@ def main() -> None:
     (args.model / INTERPOLATED).unlink(missing_ok=True)
     tuned = torch.load(choose_checkpoint(args.model), map_location="cpu", weights_only=True)
     started = LanguageModel(args.start).state_dict(prefix="language_model.")
-    if not started.keys() <= tuned.keys():
+    if started.keys() != {name for name in tuned if name.startswith("language_model.")}:
         raise DataError(f"{args.start}: not what {args.model} was fine-tuned from")
     mixed = {name: torch.lerp(start, tuned[name], args.share) for name, start in started.items()}
     with atomic_file(args.model / INTERPOLATED) as temporary:
