@@ -1,24 +1,17 @@
 """CoVoST 2 in miniature: 21 languages in the layout in which it and Common Voice are published,
-with the faults that they have, spoken by espeak-ng (Debian)."""
+with the faults that they have, spoken by espeak-ng."""
 
-import os
-import subprocess
 import tarfile
-from functools import cache
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import soundfile
 import soxr
-from conftest import ROOT
+from espeak import speak
 from test_covost2 import CLIENT, name, table
 
-from comsl.data import debian
-from comsl.errors import DataError
-
 RATE = 48000  # of Common Voice's mp3
-PACKAGES = ["espeak-ng", "espeak-ng-data", "libespeak-ng1", "libpcaudio0", "libsonic0"]
 VOICES = {"zh-CN": "cmn", "sv-SE": "sv", "mn": "kk"}  # it has no Mongolian
 
 SPLITS = ("train", "train", "train_covost", "dev", "test")
@@ -225,7 +218,7 @@ def write_release(archive: Path, folder: str, lang: str, clips: dict[int, str]) 
     rows = [
         [CLIENT, name(lang, number), text, "2", "0", "", "", ""] for number, text in clips.items()
     ]
-    files = {f"clips/{name(lang, number)}": speak(text, lang) for number, text in clips.items()}
+    files = {f"clips/{name(lang, number)}": mp3(text, lang) for number, text in clips.items()}
     for part in ("train", "dev", "test", "invalidated", "other"):
         files[f"{part}.tsv"] = table(header, []).encode()
     files["validated.tsv"] = table(header, rows).encode()
@@ -248,30 +241,9 @@ def pack(archive: Path, files: dict[str, bytes]) -> None:
             tar.add(path, file)
 
 
-def speak(text: str, lang: str) -> bytes:
-    """A sentence as mp3; a second of noise where espeak-ng can't be had."""
-    with TemporaryDirectory() as folder:
-        wav, mp3 = Path(folder, "a.wav"), Path(folder, "a.mp3")
-        if command := _espeak():
-            voice = VOICES.get(lang, lang)
-            subprocess.run([*command, "-v", voice, "-w", wav, "--", text], check=True)
-            samples, rate = soundfile.read(wav)
-            samples = soxr.resample(samples, rate, RATE)
-        else:
-            samples = np.random.default_rng(len(text)).normal(0, 0.1, RATE)
-        soundfile.write(mp3, samples, RATE)
-        return mp3.read_bytes()
-
-
-@cache
-def _espeak() -> list[str] | None:
-    """The command, run from Debian's packages; None where they are out of reach."""
-    try:
-        folders = debian.fetch(PACKAGES, ROOT / "downloads")
-    except DataError:
-        return None
-    libraries = [path for folder in folders.values() for path in folder.glob("usr/lib/*-linux-*")]
-    (data,) = folders["espeak-ng-data"].glob("usr/lib/*/espeak-ng-data")
-    path = os.pathsep.join(map(str, libraries))
-    program = folders["espeak-ng"] / "usr/bin/espeak-ng"
-    return ["env", f"LD_LIBRARY_PATH={path}", str(program), f"--path={data.parent}"]
+def mp3(text: str, lang: str) -> bytes:
+    """A sentence, spoken."""
+    samples, rate, _ = speak(text, VOICES.get(lang, lang))
+    file = BytesIO()
+    soundfile.write(file, soxr.resample(samples, rate, RATE), RATE, format="MP3")
+    return file.getvalue()
