@@ -31,7 +31,7 @@ test_set="test"   # set to decode and score
 text_only=false   # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=              # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=       # set of transcribed speech to translate into further training data
-untranscribed_set=  # set of translated speech without transcripts, to train speech translation on too
+further_sets=     # sets of stage 1 to train the composite model on too, such as "untranscribed"
 min_duration=0.1  # shortest clip in seconds
 max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
@@ -104,7 +104,7 @@ fi
 
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
-if [ -n "$untranscribed_set" ]; then train_set+=_and_$untranscribed_set; fi
+for set in $further_sets; do train_set+=_and_$set; done
 if [ "$train_set" = train ]; then skip_stages+=" 4"; fi
 if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then
@@ -223,17 +223,16 @@ stage_3() {
   python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$exp/lm"
 }
 
-# Stage 4: further training data, where the recipe names a source: pseudo translations, speech without transcripts
+# Stage 4: further training data, where the recipe names a source: pseudo translations, sets of stage 1
 needs[4]="2 3" makes[4]=$raw/$train_set
-untranscribed=${untranscribed_set:+$raw/$untranscribed_set}
 stage_4() {
-  local pseudo=$raw/${pseudo_set}_pseudo sets=("$raw/train")
+  local pseudo=$raw/${pseudo_set}_pseudo set sets=("$raw/train")
   if [ -n "$pseudo_set" ]; then
     job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
       --out "$pseudo"
     sets+=("$pseudo")
   fi
-  if [ -n "$untranscribed" ]; then sets+=("$untranscribed"); fi
+  for set in $further_sets; do sets+=("$raw/$set"); done
   python -m comsl.bin.combine_sets --out "$raw/$train_set" "${sets[@]}"
   python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/$train_set"
 }

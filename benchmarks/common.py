@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,14 +28,15 @@ def parser(description: str, repeats: int) -> argparse.ArgumentParser:
 def interleave(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of each function, over rounds in which all of them take turns.
 
-    One round before does not count: caches fill, memory is allocated.
+    One round before does not count: caches fill, memory is allocated. Progress goes to stderr.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats + 1):
+    for number in range(repeats + 1):
         for name, function in functions.items():
             started = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - started)
+            print(f"round {number}: {name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)
     return {name: statistics.median(times[1:]) for name, times in seconds.items()}
 
 

@@ -6,7 +6,6 @@ experiment's own configurations say, read through ESPnet's loader. Needs stages 
 """
 
 import argparse
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ OURS = (
 def parse_args() -> argparse.Namespace:
     options = parser(__doc__, repeats=3)
     options.add_argument("--experiment", type=Path, default=Path("exp/asterisk/asterisk_joint"))
-    options.add_argument("--batches", type=int, default=8, help="of ours, in a round")
+    options.add_argument("--batches", type=int, default=3, help="of ours, in a round")
     options.add_argument("--batch_size", type=int, default=16, help="clips in a baseline's batch")
     return options.parse_args()
 
@@ -58,10 +57,14 @@ def configuration(path: Path, trainable_blocks: int | None = -1, uncached: tuple
 
 
 class Training:
-    """Some batches of an experiment's data, and the model that takes steps on them."""
+    """Some batches of an experiment's data, and the model that takes steps on them.
 
-    def __init__(self, args: argparse.Namespace, batches: int):
+    batches: how many, of long utterances to short ones; None all.
+    """
+
+    def __init__(self, args: argparse.Namespace, batches: int | None):
         import torch
+        from espnet2.iterators.sequence_iter_factory import RawSampler
         from espnet2.train.distributed_utils import DistributedOption
 
         from comsl.task import ComSLTask
@@ -70,12 +73,15 @@ class Training:
         self.model = ComSLTask.build_model(args).train()
         (self.optimizer,) = ComSLTask.build_optimizers(args, self.model)
         self.factory = ComSLTask.build_iter_factory(args, DistributedOption(), mode="train")
-        self.batches = batches
+        self.factory.num_iters_per_epoch = None
+        by_length = self.factory.sampler.generate(0)
+        batches = batches or len(by_length)
+        self.factory.sampler = RawSampler(by_length[:: len(by_length) // batches][:batches])
         self.utterances = [utterance for keys, _ in self.read() for utterance in keys]
 
     def read(self) -> Iterator[tuple[list[str], dict]]:
-        """The first batches of the first epoch, the same whenever called, by ESPnet's loader."""
-        return itertools.islice(self.factory.build_iter(1), self.batches)
+        """The batches by ESPnet's loader."""
+        return iter(self.factory.build_iter(1))
 
     def run(self) -> None:
         """One step on every batch."""

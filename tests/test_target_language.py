@@ -62,7 +62,7 @@ def work(tmp_path_factory, tiny_lm) -> Path:
     (work / "decode.yaml").write_text("beam_size: 2\n")
     command = [
         *(ROOT / "egs2/tsv/comsl1/run.sh", "--tsv", write_table(work), "--langs", "fr it"),
-        *("--target_lang", "de", "--untranscribed_set", "untranscribed"),
+        *("--target_lang", "de", "--further_sets", "untranscribed"),
         *("--language_model", tiny_lm),
         *("--speech_encoder", write_whisper(work / "whisper.pt"), *training_options(work)),
         *("--decode_config", work / "decode.yaml", "--stop_stage", "9"),

@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
-import soxr
 import torch
 from conftest import run_tool
-from espeak import speak
 from miniature_covost2 import SENTENCES
 from real_speech import DIGITS, count
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.adapter import Adapter
 from comsl.data.kaldi import write_dir
+from comsl.data.synthesis import speak
 from comsl.errors import DataError
 from comsl.objectives.alignment import align, ctc, number_words
 from comsl.sequences import Sequences
@@ -107,8 +106,7 @@ def test_whisper_agrees_with_the_synthesiser(aligner, lang):
     """Within a sentence of fluent speech, a word is found to start 0.1 s late on average."""
     late = []
     for text in SENTENCES[lang]:
-        samples, rate, words = speak(text.strip('"'), lang)
-        wave = soxr.resample(samples, rate, 16000).astype(np.float32)
+        wave, words = speak(text.strip('"'), lang)
         spoken = {text.strip('"')[first:last]: start for first, last, start in words}
         found = aligner.align(wave, text.strip('"'), lang)
         late += [word.start - spoken[word.text] for word in found if word.text in spoken]

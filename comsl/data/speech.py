@@ -17,8 +17,8 @@ from comsl.data.dropped import Dropped, check_share, write_dropped
 from comsl.errors import DataError
 from comsl.languages import language
 
-SETS = ("train", "dev", "test", "untranslated", "untranscribed")
-COMBINED = ("train", "dev", "untranslated", "untranscribed")
+SETS = ("train", "dev", "test", "untranslated", "untranscribed", "spoken")
+COMBINED = ("train", "dev", "untranslated", "untranscribed", "spoken")
 LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}
 
 logger = logging.getLogger(__name__)

@@ -1,14 +1,19 @@
-"""Speech of espeak-ng whose words are timed by the synthesiser itself."""
+"""Synthetic speech: texts spoken by espeak-ng, which times the words."""
 
 import ctypes
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
 import espeakng_loader
 import numpy as np
+import soxr
+
+from comsl.data.audio import RATE
 
 SYNCHRONOUS, UTF8 = 2, 1
 LIST_TERMINATED, WORD = 0, 1  # kinds of event
+SPEED, PITCH = 1, 3  # parameters
 
 
 class _Event(ctypes.Structure):
@@ -32,16 +37,18 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class Speech(NamedTuple):
-    """What was spoken: samples in [-1, 1), their rate in hertz, and the words: first character of
-    each, the one after its last, and its start in seconds."""
+    """Samples in [-1, 1) at 16 kHz, and of each word the first character, the one after the last,
+    and the start in seconds."""
 
     samples: np.ndarray
-    rate: int
     words: list[tuple[int, int, float]]
 
 
-def speak(text: str, voice: str) -> Speech:
-    """A text by one of espeak-ng's voices; ValueError where there is none of this name."""
+def speak(text: str, voice: str, speed: int = 175, pitch: int = 50) -> Speech:
+    """A text by one of espeak-ng's voices, `fr` or with a variant `fr+f2`.
+
+    speed: words a minute, 80 to 450; pitch: 0 to 99. ValueError: there is no such voice.
+    """
     library, rate = _library()
     samples, words = [], []
 
@@ -57,23 +64,26 @@ def speak(text: str, voice: str) -> Speech:
 
     if library.espeak_SetVoiceByName(voice.encode()):
         raise ValueError(f"espeak-ng has no voice '{voice}'")
+    library.espeak_SetParameter(SPEED, speed, 0)
+    library.espeak_SetParameter(PITCH, pitch, 0)
     library.espeak_SetSynthCallback(receive)
     utf8 = text.encode() + b"\0"
     library.espeak_Synth(utf8, ctypes.c_size_t(len(utf8)), 0, 0, 0, UTF8, None, None)
-    return Speech(np.concatenate(samples) / 2**15, rate, words)
+    wave = np.concatenate([np.zeros(0, np.int16), *samples]).astype(np.float32) / 2**15
+    return Speech(soxr.resample(wave, rate, RATE), words)
 
 
-def _listed(events):
+def _listed(events) -> Iterator[_Event]:
     """Those before the one that ends the list."""
-    for event in map(events.__getitem__, range(1 << 16)):
-        if event.type == LIST_TERMINATED:
-            return
-        yield event
+    place = 0
+    while events[place].type != LIST_TERMINATED:
+        yield events[place]
+        place += 1
 
 
 @cache
 def _library() -> tuple[ctypes.CDLL, int]:
-    """The library, initialised, and its sampling rate."""
+    """espeak-ng, initialised, and its sampling rate in hertz."""
     library = espeakng_loader.load_library()
     rate = library.espeak_Initialize(SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     return library, rate
