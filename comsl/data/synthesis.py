@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 
 from comsl.data.audio import RATE
+from comsl.errors import DataError
 
 SYNCHRONOUS, UTF8 = 2, 1
 LIST_TERMINATED, WORD = 0, 1  # kinds of event
@@ -47,7 +48,7 @@ class Speech(NamedTuple):
 def speak(text: str, voice: str, speed: int = 175, pitch: int = 50) -> Speech:
     """A text by one of espeak-ng's voices, `fr` or with a variant `fr+f2`.
 
-    speed: words a minute, 80 to 450; pitch: 0 to 99. ValueError: there is no such voice.
+    speed: words a minute, 80 to 450; pitch: 0 to 99. DataError: there is no such voice.
     """
     library, rate = _library()
     samples, words = [], []
@@ -63,7 +64,7 @@ def speak(text: str, voice: str, speed: int = 175, pitch: int = 50) -> Speech:
         return 0
 
     if library.espeak_SetVoiceByName(voice.encode()):
-        raise ValueError(f"espeak-ng has no voice '{voice}'")
+        raise DataError(f"espeak-ng has no voice '{voice}'")
     library.espeak_SetParameter(SPEED, speed, 0)
     library.espeak_SetParameter(PITCH, pitch, 0)
     library.espeak_SetSynthCallback(receive)
