@@ -7,6 +7,7 @@ most to the states, the head and its gradient.
 """
 
 import argparse
+import importlib
 
 from benchmarks.common import (
     high_water,
@@ -93,6 +94,7 @@ def added_memory(method: str, vocabulary: int, options: argparse.Namespace) -> f
     """Bytes that a step takes at most, without those of the head's new gradient."""
     import torch
 
+    importlib.import_module("comsl.objectives.likelihood")  # not a part of the step
     torch.set_num_threads(options.threads)
     step = Step(vocabulary, options.width, options.tokens)
     before = reset_high_water()

@@ -25,7 +25,7 @@ OURS = (
 def parse_args() -> argparse.Namespace:
     options = parser(__doc__, repeats=3)
     options.add_argument("--experiment", type=Path, default=Path("exp/asterisk/asterisk_joint"))
-    options.add_argument("--batches", type=int, default=3, help="of ours, in a round")
+    options.add_argument("--batches", type=int, default=5, help="of ours, in a round")
     options.add_argument("--batch_size", type=int, default=16, help="clips in a baseline's batch")
     return options.parse_args()
 
@@ -59,7 +59,7 @@ def configuration(path: Path, trainable_blocks: int | None = -1, uncached: tuple
 class Training:
     """Some batches of an experiment's data, and the model that takes steps on them.
 
-    batches: how many, of long utterances to short ones; None all.
+    batches: how many, each from the middle of as many equal parts of all, by length; None all.
     """
 
     def __init__(self, args: argparse.Namespace, batches: int | None):
@@ -76,7 +76,8 @@ class Training:
         self.factory.num_iters_per_epoch = None
         by_length = self.factory.sampler.generate(0)
         batches = batches or len(by_length)
-        self.factory.sampler = RawSampler(by_length[:: len(by_length) // batches][:batches])
+        places = [len(by_length) * (2 * i + 1) // (2 * batches) for i in range(batches)]
+        self.factory.sampler = RawSampler([by_length[place] for place in places])
         self.utterances = [utterance for keys, _ in self.read() for utterance in keys]
 
     def read(self) -> Iterator[tuple[list[str], dict]]:

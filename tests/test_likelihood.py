@@ -59,6 +59,8 @@ def test_terms_and_gradients_are_the_plain_ones(parts, monkeypatch, rows, smooth
     ours = torch.autograd.grad(3 * total, parts[0])
     theirs = torch.autograd.grad(3 * expected_total, parts[0])
     torch.testing.assert_close(ours, theirs)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        torch.autograd.grad(total, parts[0])
 
 
 def test_without_gradient_the_values_are_the_same(parts):

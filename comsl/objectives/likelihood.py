@@ -62,23 +62,26 @@ class _Likelihood(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight) if gradients else None
         values = {name: weight.new_zeros((), dtype=torch.float32) for name in slopes}
         for group, rows in _chunks(groups):
-            labels, log_first = group.labels[rows], None
+            labels, first = group.labels[rows], None
             for name, state in group.states.items():
                 ce_slope, kd_slope = (slopes[term] for term in _term_names([name]))
                 log_q = head.log_softmax(state[rows])
                 p = None
                 if kd_slope:
-                    p = _teach(group, rows) if log_first is None else log_first.exp()
-                log_first = log_q if log_first is None else log_first
+                    p = _teach(group, rows) if first is None else first.exp()
                 ce, kd = _terms(log_q, labels, p, label_smoothing)
                 values[f"ce_{name}"] += ce
                 values[f"kd_{name}"] += kd
                 if gradients:
-                    g = _logit_gradient(log_q, labels, p, ce_slope, kd_slope, label_smoothing)
+                    g = log_q.exp() if first is None else log_q.exp_()
+                    _to_logit_gradient(g, labels, p, ce_slope, kd_slope, label_smoothing)
                     g = g.to(weight.dtype)
                     gradients[name][rows] = g @ weight
                     weight_gradient.addmm_(g.T, state[rows].to(weight.dtype))
-        ctx.save_for_backward(weight_gradient, *gradients.values())
+                    del g
+                first = log_q if first is None else first
+                del log_q, p  # before the next logits
+        ctx.gradients = [weight_gradient, *gradients.values()]
         total = sum(slopes[name] * value for name, value in values.items())
         values = torch.stack(list(values.values()))
         ctx.mark_non_differentiable(values)
@@ -86,7 +89,10 @@ class _Likelihood(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream, _):
-        return None, None, None, None, *(upstream.to(g.dtype) * g for g in ctx.saved_tensors)
+        if ctx.gradients is None:
+            raise RuntimeError("the gradients of `likelihood` are there for one backward pass")
+        gradients, ctx.gradients = ctx.gradients, None  # in place: the head's is too large to copy
+        return None, None, None, None, *(g.mul_(upstream) for g in gradients)
 
 
 def _chunks(groups: list[Group]):
@@ -98,7 +104,7 @@ def _chunks(groups: list[Group]):
 
 def _teach(group: Group, rows: slice) -> Tensor:
     states, head = group.teacher
-    return head.log_softmax(states[rows]).exp()
+    return head.log_softmax(states[rows]).exp_()
 
 
 def _terms(log_q, labels, p, label_smoothing) -> tuple[Tensor, Tensor | float]:
@@ -109,9 +115,11 @@ def _terms(log_q, labels, p, label_smoothing) -> tuple[Tensor, Tensor | float]:
     return ce, 0.0 if p is None else -torch.vdot(p.flatten(), log_q.flatten())
 
 
-def _logit_gradient(log_q, labels, p, ce_slope, kd_slope, label_smoothing) -> Tensor:
-    """Gradient (c, V) of `ce_slope CE + kd_slope KD`: probabilities less what they should be."""
-    gradient = log_q.exp().mul_(ce_slope + kd_slope)
-    gradient.sub_(ce_slope * label_smoothing / log_q.size(1))
-    gradient[torch.arange(len(labels)), labels] -= ce_slope * (1 - label_smoothing)
-    return gradient if p is None else gradient.sub_(p, alpha=kd_slope)
+def _to_logit_gradient(q, labels, p, ce_slope, kd_slope, label_smoothing) -> None:
+    """Turn probabilities (c, V) into the gradient of `ce_slope CE + kd_slope KD`: themselves less
+    what they should be."""
+    q.mul_(ce_slope + kd_slope)
+    q.sub_(ce_slope * label_smoothing / q.size(1))
+    q[torch.arange(len(labels)), labels] -= ce_slope * (1 - label_smoothing)
+    if p is not None:
+        q.sub_(p, alpha=kd_slope)
