@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from benchmarks.common import interleave, parser, report, row
 
 
@@ -34,13 +36,26 @@ def wait(command: list[str], sign: str) -> None:
         process.kill()
 
 
+def training_config(experiment: Path, out: str) -> Path:
+    """Write the settings of a finished training so that `--config` takes them again.
+
+    ESPnet stores three entries beside the options, which its own parser then refuses.
+    """
+    settings = yaml.safe_load((experiment / "config.yaml").read_text())
+    for name in ("required", "version", "distributed"):
+        settings.pop(name, None)
+    config = Path(out) / "train.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    return config
+
+
 def commands(options: argparse.Namespace, out: str) -> dict[str, tuple[list[str], str, float]]:
     """What is started, the sign of its first useful work, and the limit in seconds."""
 
     def tool(name: str, *arguments) -> list[str]:
         return [sys.executable, "-m", f"comsl.bin.{name}", *map(str, arguments)]
 
-    frozen = options.experiment / "frozen" / "config.yaml"
+    frozen = training_config(options.experiment / "frozen", out)
     raw, model, single = ("--raw", options.raw), options.experiment, ("--batch_size", 1)
     return {
         "run.sh --help": (["./run.sh", "--help"], "stop_stage", 1),

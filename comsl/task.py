@@ -14,6 +14,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from comsl.adapter import Adapter
+from comsl.batch_sampler import build_batch_sampler
 from comsl.errors import DataError
 from comsl.language_model import LanguageModel
 from comsl.model import ComSLModel
@@ -23,9 +24,11 @@ from comsl.speech_encoder import CachedStates, WhisperEncoder
 from comsl.tokenizer import Tokenizer
 from comsl.trainer import ComSLTrainer
 
-# ESPnet has neither, and no other way to register them. Adafactor: moments take next to no memory.
+# ESPnet has none of them, and no other way to register them. Adafactor: moments take next to no
+# memory.
 abs_task.scheduler_classes["polynomial"] = PolynomialDecayLR
 abs_task.optim_classes["adafactor"] = torch.optim.Adafactor
+abs_task.build_batch_sampler = build_batch_sampler
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
