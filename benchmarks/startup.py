@@ -5,9 +5,11 @@ what it needs, loaded its models, and writes its first line of progress. Needs s
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -22,8 +24,10 @@ def parse_args() -> argparse.Namespace:
     return options.parse_args()
 
 
-def wait(command: list[str], sign: str) -> None:
-    """Start a command and stop it when a line of its output holds `sign`."""
+def wait(command: list[str], sign: str, out: Path) -> None:
+    """Start a command, which writes into `out`, and stop it when a line that it prints holds
+    `sign`."""
+    shutil.rmtree(out, ignore_errors=True)  # a tool would go on where it was stopped
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
@@ -36,7 +40,7 @@ def wait(command: list[str], sign: str) -> None:
         process.kill()
 
 
-def training_config(experiment: Path, out: str) -> Path:
+def training_config(experiment: Path, folder: Path) -> Path:
     """Write the settings of a finished training so that `--config` takes them again.
 
     ESPnet stores three entries beside the options, which its own parser then refuses.
@@ -44,18 +48,18 @@ def training_config(experiment: Path, out: str) -> Path:
     settings = yaml.safe_load((experiment / "config.yaml").read_text())
     for name in ("required", "version", "distributed"):
         settings.pop(name, None)
-    config = Path(out) / "train.yaml"
+    config = folder / "train.yaml"
     config.write_text(yaml.safe_dump(settings))
     return config
 
 
-def commands(options: argparse.Namespace, out: str) -> dict[str, tuple[list[str], str, float]]:
+def commands(options: argparse.Namespace, folder: Path) -> dict[str, tuple[list[str], str, float]]:
     """What is started, the sign of its first useful work, and the limit in seconds."""
 
     def tool(name: str, *arguments) -> list[str]:
         return [sys.executable, "-m", f"comsl.bin.{name}", *map(str, arguments)]
 
-    frozen = training_config(options.experiment / "frozen", out)
+    out, frozen = folder / "out", training_config(options.experiment / "frozen", folder)
     raw, model, single = ("--raw", options.raw), options.experiment, ("--batch_size", 1)
     return {
         "run.sh --help": (["./run.sh", "--help"], "stop_stage", 1),
@@ -81,10 +85,11 @@ def commands(options: argparse.Namespace, out: str) -> dict[str, tuple[list[str]
 def main() -> None:
     """Measure and report."""
     options = parse_args()
-    with tempfile.TemporaryDirectory() as out:
-        todo = commands(options, out)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        todo = commands(options, folder)
         work = {
-            name: (lambda command=command, sign=sign: wait(command, sign))
+            name: partial(wait, command, sign, folder / "out")
             for name, (command, sign, _) in todo.items()
         }
         seconds = interleave(work, options.repeats)

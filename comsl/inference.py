@@ -83,8 +83,9 @@ class SpeechTranslator:
     >>> translator.translate("prompt.flac", src_lang="fr")
     """
 
-    def __init__(self, model: ComSLModel):
-        self.model = model.eval()
+    def __init__(self, model: ComSLModel, file: Path | None = None):
+        """file: where the model is from, for those who ask."""
+        self.model, self.file = model.eval(), file
         self.tokenizer = model.tokenizer
         self.target_lang = model.target_lang
         self.device = next(model.parameters()).device
@@ -96,11 +97,11 @@ class SpeechTranslator:
         DataError where none of these is found.
         """
         path = Path(path)
-        if path.suffix == ".zip" and path.is_file():
-            return cls(_unpack(path).to(device))
-        if not path.exists() and len(path.parts) == 2:
-            return cls(_unpack(_download(str(path))).to(device))
-        return cls(load_model(choose_checkpoint(path)).to(device))
+        if path.suffix != ".zip" and not path.exists() and len(path.parts) == 2:
+            path = _download(str(path))
+        file = choose_checkpoint(path)
+        packed = file.suffix == ".zip" and file.is_file()
+        return cls((_unpack(file) if packed else load_model(file)).to(device), file)
 
     def translate(
         self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
@@ -161,24 +162,22 @@ class SpeechTranslator:
         langs: list[str],
         beam_size: int = 5,
         batch_size: int = 32,
-        progress: Callable[[int], None] = lambda done: None,
+        on_batch: Callable[[dict[int, str]], None] = lambda texts: None,
     ) -> list[str]:
         """Texts of waveforms (samples,) at 16 kHz (`st`, `asr`) or of texts (`mt`).
 
-        Inputs of like length share a batch; languages may mix. progress: called with the number
-        done so far.
+        Inputs of like length share a batch; languages may mix. on_batch: called with the texts of
+        every batch as it is done, by the place of its input.
         """
-        results = [""] * len(inputs)
-        done = 0
+        results = {}
         for batch in _batches([len(item) for item in inputs], batch_size):
             ids = self._generate(
                 task, [inputs[i] for i in batch], [langs[i] for i in batch], beam_size
             )
-            for index, row in zip(batch, ids, strict=True):
-                results[index] = self.tokenizer.decode(row)
-            done += len(batch)
-            progress(done)
-        return results
+            texts = dict(zip(batch, map(self.tokenizer.decode, ids), strict=True))
+            on_batch(texts)
+            results |= texts
+        return [results[index] for index in range(len(inputs))]
 
     def _generate(self, task: str, inputs: list, langs: list[str], beam_size: int):
         codes = [self.tokenizer.code(lang) for lang in langs]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -166,3 +167,20 @@ def batch(tokenizer) -> dict:
         "target_lengths": torch.tensor([len(row) for row in target]),
         "utt_id": ["a", "b", "c", "d"],
     }
+
+
+@pytest.fixture(scope="session")
+def language_model(tiny_lm, tmp_path_factory) -> Path:
+    """The folder of a language model's training, as stage 3 leaves it."""
+    from comsl.language_model import LanguageModel
+    from comsl.model import ComSLModel
+    from comsl.tokenizer import Tokenizer
+
+    only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "alpha_mt": 0.0}
+    folder = tmp_path_factory.mktemp("lm_train")
+    model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), **only_mt)
+    torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
+    config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
+    config |= {"speech_encoder": None, "teacher": None, "target_lang": "en"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder

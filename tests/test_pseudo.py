@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
 from conftest import run_tool
 
 from comsl.data import kaldi, pseudo
@@ -94,23 +92,6 @@ def test_nothing_left_or_nothing_to_compare_with(raw):
     (raw / "test_fr").rename(raw / "elsewhere")
     with pytest.raises(DataError, match="no test_<lang>, whose sentences to leave out"):
         pseudo.read_known(raw)
-
-
-@pytest.fixture(scope="module")
-def language_model(tiny_lm, tmp_path_factory) -> Path:
-    """The folder of a language model's training, as stage 3 leaves it."""
-    from comsl.language_model import LanguageModel
-    from comsl.model import ComSLModel
-    from comsl.tokenizer import Tokenizer
-
-    only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "alpha_mt": 0.0}
-    folder = tmp_path_factory.mktemp("lm_train")
-    model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), **only_mt)
-    torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
-    config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
-    config |= {"speech_encoder": None, "teacher": None, "target_lang": "en"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder
 
 
 def shared(one: Path, other: Path) -> set[str]:

@@ -1,8 +1,6 @@
 """Decode sets with a trained model: ST, ASR and MT, one file a set and task."""
 
 import argparse
-import logging
-import time
 from pathlib import Path
 
 from comsl.cli import command
@@ -62,20 +60,17 @@ def read_inputs(args: argparse.Namespace, sets: list[str]) -> dict[str, tuple[st
 def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suffix: str) -> None:
     """Decode all sets in one go, since utterances of like length may share a batch, and write
     `text.<suffix>` of each."""
+    from comsl.journal import generate
+
     utterances = [(name, utterance) for name, table in tables.items() for utterance in table]
-    inputs = [tables[name][utterance] for name, utterance in utterances]
-    start = time.monotonic()
-
-    def progress(done: int) -> None:
-        logging.info(f"{suffix}: {done}/{len(inputs)}, {time.monotonic() - start:.0f} s")
-
-    texts = translator.generate(
+    texts = generate(
+        translator,
         task,
-        inputs,
+        [tables[name][utterance] for name, utterance in utterances],
         [sets[name] for name, _ in utterances],
+        journal := args.out / f"text.{suffix}.jsonl",
         args.beam_size,
         args.batch_size,
-        progress,
     )
     for name in sets:
         table = {
@@ -84,6 +79,7 @@ def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suff
             if owner == name
         }
         write_table(args.out / name / f"text.{suffix}", table)
+    journal.unlink()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Utterances and sentences of dev and test are left out, and listed in dropped.tsv
 
 import argparse
 import logging
-import time
 from functools import partial
 from pathlib import Path
 
@@ -38,29 +37,25 @@ def main() -> None:
     known = pseudo.read_known(args.raw)
 
     from comsl.inference import SpeechTranslator
+    from comsl.journal import generate
 
     translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
+    journal = args.out.with_name(f"{args.out.name}.jsonl")
     whole, dropped = pseudo.make_pseudo(
-        tables, known, partial(translate, translator), translator.tokenizer.lengths
+        tables,
+        known,
+        partial(generate, translator, "mt", path=journal),
+        translator.tokenizer.lengths,
     )
     kaldi.write_dir(args.out, whole)
     write_dropped(args.out / "dropped.tsv", dropped)
+    journal.unlink()
     logging.info(
         "%s: %d utterances, %d left out (dropped.tsv)",
         args.out,
         len(whole["text.tgt"]),
         len(dropped),
     )
-
-
-def translate(translator, texts: list[str], langs: list[str]) -> list[str]:
-    """The model's translations, with a line of progress a batch."""
-    start = time.monotonic()
-
-    def progress(done: int) -> None:
-        logging.info("translated %d/%d, %.0f s", done, len(texts), time.monotonic() - start)
-
-    return translator.generate("mt", texts, langs, progress=progress)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""Decoded texts on disk as they come: an interrupted command goes on where it stopped."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+from comsl.data.kaldi import write_text
+from comsl.data.waves import Wave
+from comsl.inference import SpeechTranslator
+
+
+class Journal:
+    """Texts by the key of what they were made from; a JSON line each, after a line of settings.
+
+    settings: what else the texts depend on. Those of a file with other settings don't count, nor
+    does a last line that was cut short.
+    """
+
+    def __init__(self, path: Path, settings: list):
+        self.path, self.settings = path, settings
+        self.texts: dict[str, str] = self._read()
+        self.begun = False
+
+    def _read(self) -> dict[str, str]:
+        if not self.path.is_file():
+            return {}
+        lines = self.path.read_text("utf-8", errors="replace").split("\n")[:-1]
+        if not lines or json.loads(lines[0]) != self.settings:
+            return {}
+        return dict(map(json.loads, lines[1:]))
+
+    def add(self, texts: dict[str, str]) -> None:
+        """Keep some more."""
+        if not self.begun:
+            write_text(self.path, _lines([self.settings, *self.texts.items()]))
+            self.begun = True
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(_lines(list(texts.items())))
+        self.texts |= texts
+
+
+def _lines(items: list) -> str:
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+
+
+def generate(
+    translator: SpeechTranslator,
+    task: str,
+    inputs: list[Wave] | list[str],
+    langs: list[str],
+    path: Path,
+    beam_size: int = 5,
+    batch_size: int = 32,
+) -> list[str]:
+    """`translator.generate`, with every batch in the journal at `path` and a line of progress.
+
+    What the journal has from the same model is not decoded again, nor is what occurs twice. The
+    caller removes it once the texts are safe.
+    """
+    journal = Journal(path, [_stamp(translator.file), task, beam_size])
+    keys = [_key(item, lang) for item, lang in zip(inputs, langs, strict=True)]
+    todo = dict(zip(keys, zip(inputs, langs, strict=True), strict=True))
+    todo = {key: item for key, item in todo.items() if key not in journal.texts}
+    order, start = list(todo), time.monotonic()
+    known, before = len(set(keys)) - len(todo), len(journal.texts)
+    if known:
+        logging.info(f"{task}: {known} are in {path} already")
+
+    def keep(texts: dict[int, str]) -> None:
+        journal.add({order[index]: text for index, text in texts.items()})
+        done = known + len(journal.texts) - before
+        logging.info(f"{task}: {done}/{known + len(todo)}, {time.monotonic() - start:.0f} s")
+
+    items, item_langs = ([todo[key][i] for key in order] for i in range(2))
+    translator.generate(task, items, item_langs, beam_size, batch_size, keep)
+    return [journal.texts[key] for key in keys]
+
+
+def _key(item: Wave | str, lang: str) -> str:
+    """Changes with a text, or with a file's path, size or time."""
+    return f"{lang} {item}" if isinstance(item, str) else f"{lang} {_stamp(Path(item.path))}"
+
+
+def _stamp(file: Path) -> str:
+    stat = file.stat()
+    return f"{file} {stat.st_size} {stat.st_mtime_ns}"
