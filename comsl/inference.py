@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
+from comsl.configuration import build_model
 from comsl.data.audio import RATE, is_silent, read_audio
 from comsl.data.waves import Wave
 from comsl.errors import DataError
@@ -31,8 +32,6 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     tokenizer and configuration lie, if not where the configuration says. DataError: no
     configuration, or weights that are another configuration's.
     """
-    from comsl.task import ComSLTask
-
     checkpoint = Path(checkpoint)
     args = read_config(checkpoint)
     if not hasattr(args, "language_model"):
@@ -41,7 +40,7 @@ def load_model(checkpoint: Path | str, language_model: Path | str | None = None)
     args.language_model_conf = args.language_model_conf | {"from_scratch": True}
     # The teacher is training's alone.
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
-    return load_weights(ComSLTask.build_model(args), checkpoint)
+    return load_weights(build_model(args), checkpoint)
 
 
 def read_config(checkpoint: Path) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""ComSL as an ESPnet task: YAML and options -> the parts of the model and its data."""
+"""ComSL as an ESPnet task: YAML and options -> model, optimiser and data."""
 
 import argparse
 from collections.abc import Callable, Collection
@@ -13,14 +13,12 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from comsl.adapter import Adapter
 from comsl.batch_sampler import build_batch_sampler
+from comsl.configuration import SPEECH_ENCODERS, build_model
 from comsl.errors import DataError
-from comsl.language_model import LanguageModel
 from comsl.model import ComSLModel
 from comsl.preprocessor import ComSLPreprocessor
 from comsl.scheduler import PolynomialDecayLR
-from comsl.speech_encoder import CachedStates, WhisperEncoder
 from comsl.tokenizer import Tokenizer
 from comsl.trainer import ComSLTrainer
 
@@ -32,7 +30,7 @@ abs_task.build_batch_sampler = build_batch_sampler
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
-    classes=dict(whisper=WhisperEncoder, cached=CachedStates),
+    classes=SPEECH_ENCODERS,
     type_check=AbsEncoder,
     default=None,
     optional=True,
@@ -92,29 +90,7 @@ class ComSLTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ComSLModel:
         """The model of a configuration; DataError where its parts do not fit each other."""
-        tokenizer = Tokenizer(args.language_model)
-        language_model = LanguageModel(args.language_model, **args.language_model_conf)
-        config = language_model.config
-        if len(tokenizer) > config.vocab_size:
-            raise DataError(
-                f"'{args.language_model}': the tokenizer has {len(tokenizer)} tokens, "
-                f"the model {config.vocab_size}"
-            )
-        speech_encoder = adapter = None
-        if args.speech_encoder is not None:
-            encoder_class = speech_encoder_choices.get_class(args.speech_encoder)
-            speech_encoder = encoder_class(**args.speech_encoder_conf)
-            width = speech_encoder.output_size()
-            adapter = Adapter(width, config.d_model, **args.speech_adapter_conf)
-        return ComSLModel(
-            language_model,
-            tokenizer,
-            speech_encoder,
-            adapter,
-            LanguageModel(args.teacher) if args.teacher else None,
-            target_lang=args.target_lang,
-            **args.model_conf,
-        )
+        return build_model(args)
 
     @classmethod
     def build_optimizers(
