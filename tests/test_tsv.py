@@ -195,6 +195,7 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         (["audio,lang,transcript"], [], "no column 'audio' in its header 'audio,lang,transcript'"),
         (["audio", "lang", "translation"], [], "no column 'transcript' in its header"),
         (['"audio"', *HEADER[1:]], [], "no column 'audio'.*separated by tabs, without quotes"),
+        ([*HEADER, "lang"], [], "2 columns 'lang' in its header"),
         (HEADER, [["a.wav", "it", "a", "b", "train", "", "", ""]], "no row with 'fr' in"),
         (
             [*HEADER, "target_lang"],

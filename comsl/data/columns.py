@@ -22,10 +22,10 @@ def read_columns(
     """(line, {column: cell}) of every row; one of another width goes to `dropped`, with `lang`.
 
     escape: the character that takes a special meaning from the next one. DataError: no such file,
-    not UTF-8, a required column that the header lacks.
+    not UTF-8, a required column that the header lacks or has twice.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path.absolute()}: no such file")
     lines = read_lines(path) or [""]
     lines[0] = lines[0].removeprefix("\ufeff")
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=escape)
@@ -48,6 +48,9 @@ def _check_header(path: Path, header: list[str], required: Sequence[str]) -> Non
             f"{path}: no column '{missing[0]}' in its header '{' '.join(header)[:200]}'; it takes"
             f" {' '.join(required)}, separated by tabs, without quotes"
         )
+    for name in required:
+        if header.count(name) > 1:
+            raise DataError(f"{path}: {header.count(name)} columns '{name}' in its header")
 
 
 def clean(cell: str) -> str:

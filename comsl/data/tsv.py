@@ -191,5 +191,6 @@ def _check_sets(table: Path, sets: dict[str, kaldi.Tables], langs: list[str]) ->
     lost += [f"test_{lang}" for lang in langs if f"test_{lang}" not in sets]
     if lost:
         raise DataError(
-            f"{table}: no row for {lost[0]}; fill the column split, or give other --folds"
+            f"{table}: no row for {lost[0]}; fill the column split, or, where it is empty, try"
+            ' --local_data_opts "--folds 5", which takes a larger share for dev and test'
         )
