@@ -69,7 +69,7 @@ parse_options "$@"
 [ -n "$data_sh" ] || exec egs2/asterisk/comsl1/run.sh "${arguments[@]}"
 if $text_only && [ "$stop_stage" -gt 3 ]; then stop_stage=3; fi
 check_range "$stage" "$stop_stage"
-[ -n "${langs// /}" ] || die "--langs is empty: name the source languages, such as \"fr it\""
+check_options
 if [ -n "$study" ]; then check_study; fi
 
 . ./path.sh
@@ -113,10 +113,11 @@ if $text_only; then
 fi
 show=
 if $dry_run; then
-  show="echo"
+  show=print_command
   cuda_cmd+=" --dry_run"
-  python() { echo "python $*"; }
+  python() { print_command python "$@"; }
 fi
+print_command() { printf '%q ' "$@" && echo; }
 read -ra sources <<<"$langs"
 last_set=${test_set}_${sources[-1]} # the one that is decoded last
 
@@ -183,8 +184,9 @@ yaml_options() { sed -n 's/^\([a-z_]*\): *\([^ #]*\).*/--\1 \2/p' "$1"; }
 # Stage 1: data preparation: fetch, clean, split, Kaldi-style directories
 needs[1]="" makes[1]=$data
 stage_1() {
+  export nj target_lang
   # shellcheck disable=SC2086 # several options
-  nj=$nj $show "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
+  $show "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
   python -m comsl.bin.validate_data "$data"
 }
 
@@ -203,6 +205,12 @@ interpolate() {
 
 # Stage 3: language model: fine-tuning on paired text
 needs[3]="1 2" makes[3]=$exp/lm
+check_3() { # before the hours until they are read
+  local set
+  for set in $pseudo_set $further_sets; do
+    [ -d "$raw/$set" ] || die "there is no set $raw/$set: correct --pseudo_set or --further_sets, or have stage 1 make it"
+  done
+}
 stage_3() {
   local start=$exp/lm_train/start options=()
   resume_or_set_aside "$exp/lm_train"

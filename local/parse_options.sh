@@ -1,6 +1,7 @@
 # Sourced by run.sh. Its options are the assignments between `# Options` and `# End of options`, one a line with a
 # comment: that block gives the names, the defaults and the text of --help.
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # the options
 
 die() {
   echo "error: $*" >&2
@@ -48,5 +49,22 @@ parse_options() {
     if [[ ${default[$name]} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
     printf -v "$name" '%s' "$2"
     shift 2
+  done
+}
+
+# What one option alone can't tell: names that would put one thing in another's place, languages that make no sense.
+check_options() {
+  local name lang seen=$target_lang
+  [[ $recipe =~ ^[[:alnum:]_][[:alnum:]_.-]*$ ]] ||
+    die "--recipe names folders: letters, digits, points, hyphens and underscores, not '$recipe'"
+  for name in datadir dumpdir expdir; do
+    [[ -n ${!name} && ${!name} != *[[:space:]]* ]] || die "--$name is the path of a folder, without spaces, not '${!name}'"
+  done
+  [ "$(realpath -m "$datadir" "$dumpdir" "$expdir" | sort -u | wc -l)" -eq 3 ] ||
+    die "--datadir, --dumpdir and --expdir are three different folders"
+  [ -n "${langs// /}" ] || die "--langs is empty: name the source languages, such as \"fr it\""
+  for lang in $langs; do
+    [[ " $seen " != *" $lang "* ]] || die "--langs names '$lang' twice, or the language of the translations"
+    seen+=" $lang"
   done
 }

@@ -10,7 +10,8 @@ say() { echo "set-up: $*" >&2; }
 # The path is part of it: the package is installed by reference to its folder.
 wanted_stamp() { { cat requirements.txt && echo "$venv"; } | sha256sum; }
 
-is_ready() { [ "$(cat "$venv/stamp" 2>/dev/null)" = "$(wanted_stamp)" ]; }
+# A linked environment is somebody else's, to be used as it is.
+is_ready() { [ -L "$venv" ] && [ -x "$venv/bin/python" ] || [ "$(cat "$venv/stamp" 2>/dev/null)" = "$(wanted_stamp)" ]; }
 
 # Can this interpreter run ESPnet 202611 and make a virtual environment?
 fits() { "$1" -c 'import sys, venv; sys.exit(sys.version_info[:2] not in [(3, 12), (3, 13)])' &>/dev/null; }

@@ -1,6 +1,7 @@
 # Sourced by run.sh: runs one stage with its announcement, log and elapsed time, or skips it where its work is done.
 # A stage N is the function stage_N, with needs[N], the stages it reads from (`8?`: only where made), and makes[N],
-# the paths that are there once it is complete (they appear last, by renaming).
+# the paths that are there once it is complete (they appear last, by renaming), and check_N, if there is one, dies where
+# it had better not start.
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the options and arrays of run.sh
 
@@ -149,6 +150,7 @@ run_stage() {
     return
   fi
   check_needs "$1"
+  if declare -F "check_$1" >/dev/null; then "check_$1"; fi
   # shellcheck disable=SC2086 # several stages
   stage_inputs=$(fingerprint "stage_$1" ${needs[$1]//\?/})
   lock_stage "$1"

@@ -212,21 +212,34 @@ def test_stage_before_its_inputs(driver: Driver) -> None:
     assert driver.calls() == []
 
 
+def folders_in(path: Path) -> list[str | Path]:
+    """Options that keep a recipe's output there."""
+    return ["--datadir", path / "data", "--dumpdir", path / "dump", "--expdir", path / "exp"]
+
+
 @pytest.mark.parametrize("stage", [2, 3, 5, 6, 7, 8, 9, 10, 11])
 def test_every_stage_of_the_recipe_names_what_it_lacks(tmp_path: Path, stage: int) -> None:
-    folders = [option for kind in ("data", "dump", "exp") for option in (f"--{kind}dir", tmp_path)]
-    line = error_line(run("./run.sh", "--stage", stage, "--stop_stage", stage, *folders))
+    line = error_line(
+        run("./run.sh", "--stage", stage, "--stop_stage", stage, *folders_in(tmp_path))
+    )
     assert line.startswith(f"error: stage {stage} needs {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_range_of_the_recipe_names_what_its_first_stage_lacks(tmp_path: Path) -> None:
-    folders = [option for kind in ("data", "dump", "exp") for option in (f"--{kind}dir", tmp_path)]
-    line = error_line(run("./run.sh", "--stage", 3, "--stop_stage", 6, *folders))
-    assert line == (
-        f"error: stage 3 needs {tmp_path}/asterisk, which stage 1 makes: run with --stage 1 first"
-    )
+    line = error_line(run("./run.sh", "--stage", 3, "--stop_stage", 6, *folders_in(tmp_path)))
+    made = tmp_path / "data/asterisk"
+    assert line == f"error: stage 3 needs {made}, which stage 1 makes: run with --stage 1 first"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_that_is_not_there_is_found_before_training(tmp_path: Path) -> None:
+    for folder in ("data/asterisk", "dump/asterisk/raw/untranslated"):
+        (tmp_path / folder).mkdir(parents=True)
+    sets = ["--pseudo_set", "untranslated", "--further_sets", "spoken"]
+    line = error_line(run("./run.sh", "--stage", 3, *sets, *folders_in(tmp_path)))
+    assert line.startswith(f"error: there is no set {tmp_path}/dump/asterisk/raw/spoken: correct")
+    assert not (tmp_path / "exp").exists()
 
 
 def test_a_recipe_of_text_alone_stops_where_it_is_told(tmp_path: Path) -> None:
@@ -264,6 +277,12 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--stop_stage", "0"], "there is no stage 0: --help lists the stages"),
         (["--stage", "4", "--stop_stage", "3"], "nothing to do from --stage 4 to --stop_stage 3"),
         (["--langs", " "], 'name the source languages, such as "fr it"'),
+        (["--langs", "fr en"], "--langs names 'en' twice, or the language of the translations"),
+        (["--langs", "fr fr"], "--langs names 'fr' twice, or the language of the translations"),
+        (["--recipe", ""], "digits, points, hyphens and underscores, not ''"),
+        (["--recipe", ".."], "digits, points, hyphens and underscores, not '..'"),
+        (["--expdir", "my exp"], "is the path of a folder, without spaces, not 'my exp'"),
+        (["--expdir", "./data/"], "--datadir, --dumpdir and --expdir are three different folders"),
         (["--study", "tables"], "no study 'tables': choose from ablation modality_gap"),
         (
             ["--study", "modality_gap", "--study_rows", "cml 1_st"],

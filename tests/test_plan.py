@@ -140,8 +140,10 @@ def test_the_command_prints_all_tables():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--hours", "0"], "--hours 0.0: more than 0, please"),
-        (["--dev_hours", "-1"], "--dev_hours -1.0: not less than 0"),
+        (["--hours", "nan"], "--hours nan: a number above 0"),
+        (["--epochs", ". . ."], "--epochs '. . .': three numbers"),
+        (["--hours", "0"], "--hours 0.0: a number above 0, please"),
+        (["--dev_hours", "-1"], "--dev_hours -1.0: a number not below 0"),
         (["--epochs", "5 10"], "--epochs '5 10': three numbers"),
         (["--device", "tpu"], "unknown device 'tpu'; known: two-cores"),
         (["--trained_blocks", "25"], "25 trained blocks: the encoder has 24"),

@@ -45,14 +45,18 @@ def reasons(out: Path) -> dict[str, str]:
 
 @pytest.fixture
 def audio(tmp_path: Path) -> Path:
+    """A folder with a.wav, and more of it as 0.wav, fr_a0.wav ..."""
     soundfile.write(tmp_path / "a.wav", tone(1, 440), 16000)
+    for speaker in ("", "fr_a", "fr_b", "it_a", "it_b"):
+        for n in range(120):
+            (tmp_path / f"{speaker}{n}.wav").hardlink_to(tmp_path / "a.wav")
     return tmp_path
 
 
-def plain_rows(count: int, audio: str = "a.wav") -> list[list[str]]:
+def plain_rows(count: int) -> list[list[str]]:
     """French and Italian of the same English, every sentence by two speakers, no split."""
     return [
-        [audio, lang, f"{word} {n}", f"Sentence {n}.", "", "", "", f"{lang}{speaker} {n}"]
+        [f"{lang}_{speaker}{n}.wav", lang, f"{word} {n}", f"Sentence {n}.", "", "", "", ""]
         for n in range(count)
         for lang, word in (("fr", "Phrase"), ("it", "Frase"))
         for speaker in "ab"
@@ -61,7 +65,7 @@ def plain_rows(count: int, audio: str = "a.wav") -> list[list[str]]:
 
 def test_made_sets_share_no_sentence_whatever_the_order(audio: Path) -> None:
     rows = plain_rows(120)
-    rows += [["a.wav", "fr", "Phrase 3 !", f"Other {n}.", "", "", "", f"c{n}"] for n in range(40)]
+    rows += [[f"{n}.wav", "fr", "Phrase 3 !", f"Other {n}.", "", "", "", ""] for n in range(40)]
     first = prepare(write(audio / "t.tsv", rows), "fr", "it", max_dropped=0.5)
     sets = {name: set(read(first, "text.src", f"{name}_*")) for name in ("train", "dev", "test")}
     home: dict[tuple[str, str], str] = {}
@@ -78,7 +82,7 @@ def test_made_sets_share_no_sentence_whatever_the_order(audio: Path) -> None:
 
 def test_given_sets_stay_and_made_ones_avoid_them(audio: Path) -> None:
     rows = [
-        ["a.wav", "fr", text, english, split, "", "", str(n)]
+        [f"{n}.wav", "fr", text, english, split, "", "", ""]
         for n, (split, text, english) in enumerate(
             [
                 ("test", "Un", "One"),
@@ -131,9 +135,9 @@ def test_stretches_are_cut_and_whole_files_stay(tmp_path: Path) -> None:
 def test_rows_with_one_text_are_kept_apart(audio: Path) -> None:
     rows = plain_rows(60)
     rows += [
-        ["a.wav", "fr", "Sans traduction", "", "", "", "", "x"],
-        ["a.wav", "fr", "", "No transcript", "train", "", "", "y"],
-        ["a.wav", "fr", "nan", "Nor here", "", "", "", "z"],
+        ["1.wav", "fr", "Sans traduction", "", "", "", "", ""],
+        ["2.wav", "fr", "", "No transcript", "train", "", "", ""],
+        ["3.wav", "fr", "nan", "Nor here", "", "", "", ""],
     ]
     out = prepare(write(audio / "t.tsv", rows), "fr", "it")
     assert list(read(out, "text.src", "untranslated_fr").values()) == ["Sans traduction"]
@@ -148,6 +152,9 @@ def test_rows_with_one_text_are_kept_apart(audio: Path) -> None:
 
 def test_every_unusable_row_has_its_reason(audio: Path) -> None:
     soundfile.write(audio / "silent.wav", np.zeros(16000), 16000)
+    soundfile.write(audio / "loud.wav", 32767 * tone(1, 440), 16000, "FLOAT")
+    soundfile.write(audio / "nan.wav", [0.1, np.nan] * 8000, 16000, "FLOAT")
+    (audio / "cut.wav").write_bytes((audio / "a.wav").read_bytes()[:16000])
     rows = [
         ["a.wav", "fr", "un", "one", "train", "", "", ""],
         ["a.wav", "fr", '"""deux"" fois"', "two", "dev", "0", "0.5", ""],
@@ -162,13 +169,19 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         ["gone.wav", "fr", "dix", "ten", "train", "", "", ""],
         ["silent.wav", "fr", "onze", "eleven", "train", "", "", ""],
         ["", "fr", "douze", "twelve", "train", "", "", ""],
-        ["a.wav", "french", "treize", "thirteen", "train", "", "", ""],
+        ["1.wav", "fr", "treize\rdix", "thirteen", "train", "", "", ""],
         ["a.wav", "fr", "quatorze", "fourteen"],
         ["a.wav", "it", "quindici", "fifteen", "train", "", "", ""],
+        ["./a.wav", "fr", "seize", "sixteen", "test", "", "", "someone else"],
+        ["loud.wav", "fr", "dix-sept", "seventeen", "train", "", "", ""],
+        ["nan.wav", "fr", "dix-huit", "eighteen", "train", "", "", ""],
+        ["cut.wav", "fr", "dix-neuf", "nineteen", "train", "", "", ""],
+        ["1.wav", "fr", "vingt\0", "twenty", "train", "", "", ""],
     ]
     out = prepare(write(audio / "t.tsv", rows), "fr", max_dropped=0.9)
     assert read(out, "text.src", "dev_fr").popitem()[1] == '"deux" fois'
     assert read(out, "text.tgt", "test_fr").popitem()[1] == "three"
+    assert set(read(out, "text.src", "train_fr").values()) == {"un", "vingt"}
     found = list(reasons(out).items())
     for where, reason in [
         ("t.tsv:7", "'0,5' is no time in seconds"),
@@ -177,8 +190,12 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         ("t.tsv:10", "neither transcript nor translation"),
         ("t.tsv:11", "the same audio as t.tsv:2"),
         ("t.tsv:14", "nothing in the column audio"),
-        ("t.tsv:15", "unknown language code 'french'"),
+        ("t.tsv:15", "a carriage return in a cell"),
         ("t.tsv:16", "4 columns, not 8"),
+        ("t.tsv:18", "the same audio as t.tsv:2"),
+        ("fr_loud-", "no audio: samples up to 9830.1, of at most 1"),
+        ("fr_nan-", "no audio: samples up to nan"),
+        ("fr_cut-", "truncated audio: 0.50 s of 1.00 s"),
         ("fr_a-", "0.5 to 0.2 s of a recording of 1.00 s"),
         ("fr_a-", "0.5 to 3 s of a recording of 1.00 s"),
         ("fr_gone-", "no audio file"),
@@ -196,7 +213,13 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         (["audio", "lang", "translation"], [], "no column 'transcript' in its header"),
         (['"audio"', *HEADER[1:]], [], "no column 'audio'.*separated by tabs, without quotes"),
         ([*HEADER, "lang"], [], "2 columns 'lang' in its header"),
-        (HEADER, [["a.wav", "it", "a", "b", "train", "", "", ""]], "no row with 'fr' in"),
+        ([*HEADER, " speaker "], [], "2 columns 'speaker' in its header"),
+        ([*HEADER[:4], "Split", *HEADER[5:]], [], "the column 'Split' is called 'split'"),
+        (
+            HEADER,
+            [["a.wav", "fr-FR", "a", "b", "train", "", "", ""]],
+            "no row with 'fr' in the column lang; there are 1 of 'fr-FR': correct",
+        ),
         (
             [*HEADER, "target_lang"],
             [["a.wav", "fr", "a", "b", "", "", "", "", lang] for lang in ("de", "en")],
@@ -220,6 +243,28 @@ def test_a_bad_table_is_one_line(audio: Path, header, rows, complaint: str) -> N
         prepare(write(audio / "t.tsv", rows, header), "fr")
     assert "\n" not in str(caught.value)
     assert not list(audio.glob("*data*"))
+
+
+def test_nothing_is_lost_in_a_folder_that_is_not_stage_1s(audio: Path) -> None:
+    table = write(audio / "t.tsv", plain_rows(60))
+    elsewhere = audio.with_name("mine")
+    elsewhere.mkdir()
+    (elsewhere / "a recording.wav").touch()
+    with pytest.raises(DataError, match="isn't what this stage makes"):
+        tsv.prepare(table, ["fr"], "en", elsewhere, 20, 2, 0.0)
+    assert (elsewhere / "a recording.wav").is_file()
+    (audio / "dropped.tsv").touch()  # as if it were stage 1's
+    with pytest.raises(DataError, match="has files of the corpus, and lies in"):
+        tsv.prepare(table, ["fr"], "en", audio, 20, 2, 0.0)
+    assert (audio / "fr_a0.wav").is_file()
+
+
+def test_long_names_are_cut(audio: Path) -> None:
+    name = "é" * 100
+    (audio / "a.wav").rename(audio / f"{name}.wav")
+    rows = [[f"{name}.wav", "fr", "un", "one", "test", "0", "0.5", name], *plain_rows(60)]
+    out = prepare(write(audio / "t.tsv", rows), "fr")
+    assert "one" in read(out, "text.tgt", "test_fr").values()
 
 
 def test_wrong_options_end_in_one_line(audio: Path) -> None:

@@ -6,6 +6,7 @@ of the joint one. `two-cores` with `embedded` is what egs2/asterisk runs on.
 
 import argparse
 import re
+from math import inf
 from pathlib import Path
 
 from comsl.cli import command
@@ -38,12 +39,13 @@ def parse_args() -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """DataError: a number that makes no sense, or epochs that aren't three numbers."""
     for name in ("hours", "clip_seconds", "eval_clip_seconds", "gpus", "nj", "batch_size"):
-        if getattr(args, name) <= 0:
-            raise DataError(f"--{name} {getattr(args, name)}: more than 0, please")
+        if not 0 < getattr(args, name) < inf:
+            raise DataError(f"--{name} {getattr(args, name)}: a number above 0, please")
     for name in ("dev_hours", "test_hours", "pseudo_hours"):
-        if getattr(args, name) < 0:
-            raise DataError(f"--{name} {getattr(args, name)}: not less than 0, please")
-    if not re.fullmatch(r"[\d.]+ [\d.]+ [\d.]+", args.epochs):
+        if not 0 <= getattr(args, name) < inf:
+            raise DataError(f"--{name} {getattr(args, name)}: a number not below 0, please")
+    number = r"\d+(\.\d+)?"
+    if not re.fullmatch(rf"{number} {number} {number}", args.epochs):
         raise DataError(f"--epochs '{args.epochs}': three numbers, such as '5 5 10'")
 
 

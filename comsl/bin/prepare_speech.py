@@ -45,7 +45,13 @@ def main() -> None:
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
     from comsl.data import speech
+    from comsl.data.waves import WINDOW
 
+    if args.max_duration > WINDOW:
+        raise DataError(
+            f"--max_duration {args.max_duration:g}: the speech encoder hears {WINDOW} s, longer"
+            " clips have to be cut"
+        )
     limits = speech.Limits(args.min_duration, args.max_duration, args.max_dropped)
     speech.prepare(args.data, args.out, args.langs.split(), limits, factors, args.nj)
 

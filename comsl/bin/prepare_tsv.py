@@ -16,7 +16,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tsv",
         type=Path,
-        required=True,
         help="table with a header: audio, lang, transcript, translation [split start end speaker "
         "target_lang]",
     )
@@ -35,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Prepare the corpus."""
     args = parser().parse_args()
+    if args.tsv is None:
+        raise DataError("--tsv is missing: the table of your corpus, see egs2/tsv/comsl1/README.md")
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
     if args.folds < 3:

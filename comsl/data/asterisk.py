@@ -69,7 +69,7 @@ def prepare(
     """
     english = _script(releases["en"], recipe)
     dropped: list[Dropped] = []
-    with kaldi.atomic_dir(out) as temporary:
+    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
         for lang, release in releases.items():
             if lang == "en":
                 continue

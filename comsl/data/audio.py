@@ -1,5 +1,6 @@
 """Audio files: read any, write 16-bit FLAC, judge what is in them."""
 
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from comsl.errors import DataError
 
 RATE = 16000
 SILENCE = -50.0  # dBFS. Quiet speech stays above -30, coded silence below -79
+PEAK = 8.0  # of floating-point files: mastering goes a little beyond 1, other scales far beyond
+UNKNOWN_SIZE = 0x7FFF0000  # bytes; a WAV that was written into a pipe states more than this
 
 
 def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
@@ -58,6 +61,8 @@ def stated_seconds(path: Path | str) -> float | None:
         info = soundfile.info(path)
     except soundfile.LibsndfileError:
         return None
+    if info.format == "WAV":
+        return _wav_seconds(path, info.duration)
     if info.format == "MP3":  # without LAME's table of contents the length is a guess
         with Path(path).open("rb") as file:
             head = file.read(1 << 16)
@@ -66,11 +71,24 @@ def stated_seconds(path: Path | str) -> float | None:
     return info.duration
 
 
+def _wav_seconds(path: Path | str, found: float) -> float:
+    """Length in a WAV's header, for which libsndfile gives what it has `found` in the file; that
+    too where the standard library can't read it (floating point), or where it states none."""
+    try:
+        with wave.open(str(path)) as file:
+            size = file.getnframes() * file.getsampwidth() * file.getnchannels()
+            return file.getnframes() / file.getframerate() if size < UNKNOWN_SIZE else found
+    except (wave.Error, EOFError):
+        return found
+
+
 def check_audio(samples: np.ndarray, rate: int, stated: float | None) -> None:
-    """DataError: nothing in it, silent, or much shorter than the `stated` seconds."""
+    """DataError: nothing in it, no audio, silent, or much shorter than the `stated` seconds."""
     seconds = len(samples) / rate
     if not len(samples):
         raise DataError("zero-length audio")
+    if not (peak := np.abs(samples).max()) <= PEAK:  # NaN is neither more nor less
+        raise DataError(f"no audio: samples up to {peak:g}, of at most 1")
     if is_silent(samples, rate):
         raise DataError(f"silent audio of {seconds:.2f} s")
     if stated is not None and seconds < 0.9 * stated - 0.1:

@@ -1,6 +1,7 @@
 """CoVoST 2 (Wang et al. 2020, arXiv 2007.10310), 21 languages into English: clips of Common Voice 4
 with a translation. Also, from a later Common Voice, clips that it lacks, without a translation."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from comsl.data.common_voice import ESCAPE, Release
 from comsl.data.dropped import Dropped, check_share, write_dropped
 from comsl.data.pseudo import Known, known_id_or_transcript, words
 from comsl.data.utterances import Utterance, make_sets
-from comsl.data.waves import fingerprint
 from comsl.errors import DataError
 from comsl.languages import LANGUAGES
 
@@ -110,6 +110,8 @@ def prepare(
     pending = [job for job in jobs if not _is_done(settings.out, job, tables[job.lang])]
     for job in pending:  # what is missing is told before the first of them takes hours
         common_voice.locate(job.source, job.lang)
+        for table in tables[job.lang]:
+            next(read_columns(table, _columns(tables[job.lang]), [], job.lang, ESCAPE), None)
     for job in pending:
         (settings.out / f".{job.name}.done").unlink(missing_ok=True)
         make = _make_translated if job.sets == SETS else _make_untranslated
@@ -127,8 +129,10 @@ def _is_done(out: Path, job: Job, tables: list[Path]) -> bool:
 
 def _inputs(job: Job, tables: list[Path]) -> str:
     """A hash of what a job reads, but for the clips: their archive may be gone when it's done."""
-    later = "" if job.sets == SETS else str(job.source)
-    return fingerprint({table.name: str(table) for table in tables}, later)
+    digest = hashlib.sha256(b"" if job.sets == SETS else str(job.source).encode())
+    for table in tables:
+        digest.update(table.read_bytes())
+    return digest.hexdigest()
 
 
 def find_tables(folder: Path, lang: str) -> list[Path]:
@@ -151,7 +155,12 @@ def _fetch(table: Path) -> None:
     archive = table.with_name(f"{table.name}.tar.gz")
     if not archive.is_file():
         logger.info("downloading %s/%s", URL, archive.name)
-        download(f"{URL}/{archive.name}", archive)
+        try:
+            download(f"{URL}/{archive.name}", archive)
+        except DataError as error:
+            raise DataError(
+                f"{error}, or put that file, or {table.name}, into {table.parent}"
+            ) from None
     with TemporaryDirectory(prefix=".fetch-", dir=table.parent) as folder:
         unpack(archive, Path(folder))
         if not (Path(folder) / table.name).is_file():
@@ -166,14 +175,18 @@ def read_rows(tables: list[Path], release: Release, dropped: list[Dropped]) -> I
         yield from _join(tables[0], release, dropped)
         return
     for name, table in zip(SETS, tables, strict=True):
-        for _, row in read_columns(table, Row._fields[1:], dropped, release.lang, ESCAPE):
-            yield Row(name, *(row[field] for field in Row._fields[1:]))
+        for _, row in read_columns(table, _columns(tables), dropped, release.lang, ESCAPE):
+            yield Row(name, *(row[field] for field in _columns(tables)))
+
+
+def _columns(tables: list[Path]) -> tuple[str, ...]:
+    """What is read of the three split tables, or of the one to be joined."""
+    return ("path", "translation", "split") if len(tables) == 1 else Row._fields[1:]
 
 
 def _join(table: Path, release: Release, dropped: list[Dropped]) -> Iterator[Row]:
     spoken = {row["path"]: row for row in release.validated(dropped)}
-    columns = ("path", "translation", "split")
-    for _, row in read_columns(table, columns, dropped, release.lang, ESCAPE):
+    for _, row in read_columns(table, _columns([table]), dropped, release.lang, ESCAPE):
         path, split = row["path"], row["split"]
         if split in UNUSED_SPLITS:
             continue

@@ -93,9 +93,17 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_dir(folder: Path | str) -> Iterator[Path]:
-    """A new folder to fill, which takes `folder`'s place only when the block ends well."""
+def atomic_dir(folder: Path | str, sign: str = "") -> Iterator[Path]:
+    """A new folder to fill, which takes `folder`'s place only when the block ends well.
+
+    sign: a file that whatever is replaced must have: it shows who made it. DataError: it hasn't.
+    """
     folder = Path(folder)
+    if folder.is_dir() and not (folder / sign).exists() and any(folder.iterdir()):
+        raise DataError(
+            f"{folder} exists, and isn't what this stage makes, which would take its place: move it"
+            " away, or choose another name with --recipe"
+        )
     temporary, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)

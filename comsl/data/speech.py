@@ -1,6 +1,7 @@
 """Stage 2: speech as the model wants it, 16 kHz mono, filtered, with copies at other speeds."""
 
 import logging
+import os
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def convert(clip: Clip, limits: Limits) -> Speech | str:
 
 def _convert(clip: Clip, limits: Limits) -> Speech:
     source = Path(clip.fields["wav.scp"])
-    if _is_newer(clip.target, source):
+    if _is_made_of(clip.target, source):
         speech = Speech(clip.target.as_posix(), soundfile.info(clip.target).frames)
         _check_length(speech.samples / RATE, limits)
         return speech
@@ -163,13 +164,14 @@ def _convert(clip: Clip, limits: Limits) -> Speech:
     if rate * clip.speed != RATE:
         samples = soxr.resample(samples, rate * clip.speed, RATE)
     write_flac(clip.target, samples)
+    os.utime(clip.target, ns=(time := source.stat().st_mtime_ns, time))
     return Speech(clip.target.as_posix(), len(samples))
 
 
-def _is_newer(target: Path, source: Path) -> bool:
-    """True if `target` was made, from this `source`."""
+def _is_made_of(target: Path, source: Path) -> bool:
+    """True if `target` bears the time of `source`, which may be older than what it replaced."""
     made = target.is_file() and source.is_file()
-    return made and target.stat().st_mtime >= source.stat().st_mtime
+    return made and target.stat().st_mtime_ns == source.stat().st_mtime_ns
 
 
 def _is_ready(source: Path) -> bool:

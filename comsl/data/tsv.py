@@ -3,8 +3,10 @@ the set, the stretch of the audio, and the speaker."""
 
 import hashlib
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from comsl.data import kaldi
@@ -19,6 +21,7 @@ from comsl.languages import language
 COLUMNS = ("audio", "lang", "transcript", "translation")
 FURTHER_COLUMNS = ("split", "start", "end", "speaker", "target_lang")
 SPLITS = ("train", "dev", "test")
+LONGEST = 80  # bytes of a file's or speaker's name in an id; a file's name takes 255
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +42,22 @@ def prepare(
     a column, a language or a set without a row, too many rows that can't be used.
     """
     dropped: list[Dropped] = []
-    rows = [row for row in _rows(table, dropped) if row["lang"] in langs]
+    rows = _rows(table, langs, dropped)
     total = len(rows) + len(dropped)
-    _check_columns(table, rows, langs, target_lang)
+    _check_target(table, rows, target_lang)
     utterances = _unique(rows, table.parent, folds, dropped)
     given = {utterance.id for row, utterance in utterances if _is_given(row, utterance)}
     kept = without_repeats((item for _, item in utterances), dropped, _sentences, given)
-    with kaldi.atomic_dir(out) as temporary:
-        sets = make_sets(temporary, kept, dropped, nj, home=out)
+    _check_place(out, [table, *(utterance.audio for utterance in kept)])
+
+    def check(names: Collection[str]) -> None:
         check_share(table, dropped, total, max_dropped)
-        _check_sets(table, sets, langs)
+        _check_sets(table, names, langs)
+
+    check({f"{utterance.set}_{utterance.lang}" for utterance in kept})  # before audio is read
+    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
+        sets = make_sets(temporary, kept, dropped, nj, home=out)
+        check(sets)
         for name, tables in sets.items():
             kaldi.write_dir(temporary / name, tables)
             logger.info("%s: %d utterances", out / name, len(tables["utt2lang"]))
@@ -56,19 +65,38 @@ def prepare(
     logger.info("%d of %d rows left out, listed in dropped.tsv", len(dropped), total)
 
 
-def _rows(table: Path, dropped: list[Dropped]) -> Iterator[dict[str, str]]:
-    """Rows in a known language, with their `line`, every cell stripped, texts cleaned, and "" for
-    columns that aren't there."""
-    for number, cells in read_columns(table, COLUMNS, dropped):
+def _rows(table: Path, langs: list[str], dropped: list[Dropped]) -> list[dict[str, str]]:
+    """Rows in the languages, with their `line`, every cell stripped, texts cleaned, and "" for
+    columns that aren't there. DataError: an unknown language, or one without a row."""
+    rows = []
+    found: Counter[str] = Counter()
+    for number, cells in read_columns(table, COLUMNS, dropped, optional=FURTHER_COLUMNS):
         row = {"line": f"{table.name}:{number}"} | dict.fromkeys(FURTHER_COLUMNS, "")
         row |= {column: cell.strip() for column, cell in cells.items()}
         row |= {column: _text(row[column]) for column in ("transcript", "translation")}
-        try:
-            language(row["lang"])
-        except DataError as error:
-            dropped.append(Dropped(row["line"], row["lang"], str(error)))
-        else:
-            yield row
+        found[row["lang"]] += 1
+        if row["lang"] in langs:
+            rows.append(row)
+    others = ", ".join(f"{count} of '{lang}'" for lang, count in found.items() if lang not in langs)
+    for lang in langs:
+        if not found[language(lang).code]:
+            raise DataError(
+                f"{table}: no row with '{lang}' in the column lang; there are {others or 'none'}:"
+                " correct the column, or --langs"
+            )
+    if others:
+        logger.info("rows of languages that --langs hasn't: %s", others)
+    return rows
+
+
+def _check_place(out: Path, paths: list[Path]) -> None:
+    """DataError: a path is inside the folder, which is about to be replaced."""
+    for folder in {path.parent for path in paths}:
+        if out.resolve() in (folder.resolve() / "any").parents:
+            raise DataError(
+                f"{folder} has files of the corpus, and lies in {out}, which this stage replaces:"
+                " move it elsewhere, or choose another name with --recipe"
+            )
 
 
 def _text(cell: str) -> str:
@@ -81,20 +109,15 @@ def _text(cell: str) -> str:
     return text
 
 
-def _check_columns(
-    table: Path, rows: list[dict[str, str]], langs: list[str], target_lang: str
-) -> None:
-    """DataError: a language that is unknown or has no row, or translations into another."""
-    found = {row["lang"] for row in rows}
-    for lang in langs:
-        if language(lang).code not in found:
-            raise DataError(f"{table}: no row with '{lang}' in the column lang; correct --langs")
-    if len(targets := sorted({row["target_lang"] for row in rows})) > 1:
+def _check_target(table: Path, rows: list[dict[str, str]], target_lang: str) -> None:
+    """DataError: translations into two languages, or into another."""
+    targets = sorted({row["target_lang"] for row in rows} - {""})
+    if len(targets) > 1:
         raise DataError(
             f"{table}: '{targets[0]}' and '{targets[1]}' in the column target_lang; a model"
             " translates into one language: make a table for each"
         )
-    if targets[0] not in ("", target_lang):
+    if targets and targets[0] != target_lang:
         raise DataError(
             f"{table}: '{targets[0]}' in the column target_lang, but --target_lang is "
             f"'{target_lang}': correct one of them"
@@ -105,16 +128,17 @@ def _unique(
     rows: list[dict[str, str]], folder: Path, folds: int, dropped: list[Dropped]
 ) -> list[tuple[dict[str, str], Utterance]]:
     """Every row with its utterance, if it makes sense and the audio isn't that of a row before."""
-    unique: dict[str, tuple[dict[str, str], Utterance]] = {}
+    unique: dict[tuple, tuple[dict[str, str], Utterance]] = {}
     for row in rows:
         try:
             utterance = _utterance(row, folder, folds)
-            if before := unique.get(utterance.id):
+            stretch = os.path.abspath(utterance.audio), utterance.start, utterance.end
+            if before := unique.get(stretch):
                 raise DataError(f"the same audio as {before[0]['line']}")
         except DataError as error:
             dropped.append(Dropped(row["line"], row["lang"], str(error)))
         else:
-            unique[utterance.id] = row, utterance
+            unique[stretch] = row, utterance
     return list(unique.values())
 
 
@@ -141,8 +165,8 @@ def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
 
 
 def _plain(name: str) -> str:
-    """Letters, digits, hyphens and underscores, as ids and file names want them."""
-    return re.sub(r"[^\w-]+", "_", name)
+    """Letters, digits, hyphens and underscores, not too many, as ids and file names want them."""
+    return re.sub(r"[^\w-]+", "_", name).encode()[:LONGEST].decode(errors="ignore")
 
 
 def _seconds(cell: str) -> float | None:
@@ -184,7 +208,7 @@ def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
         yield "translation", words(utterance.translation)
 
 
-def _check_sets(table: Path, sets: dict[str, kaldi.Tables], langs: list[str]) -> None:
+def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:
     """DataError: nothing to train on, to choose models by, or to test a language on."""
     found = {name.split("_")[0] for name in sets}
     lost = [name for name in ("train", "dev") if name not in found]
