@@ -111,13 +111,13 @@ if $text_only; then
   raw=$data
   skip_stages+=" 2"
 fi
+print_command() { printf '%q ' "$@" && echo; }
 show=
 if $dry_run; then
   show=print_command
   cuda_cmd+=" --dry_run"
   python() { print_command python "$@"; }
 fi
-print_command() { printf '%q ' "$@" && echo; }
 read -ra sources <<<"$langs"
 last_set=${test_set}_${sources[-1]} # the one that is decoded last
 

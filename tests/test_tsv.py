@@ -176,6 +176,7 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         ["loud.wav", "fr", "dix-sept", "seventeen", "train", "", "", ""],
         ["nan.wav", "fr", "dix-huit", "eighteen", "train", "", "", ""],
         ["cut.wav", "fr", "dix-neuf", "nineteen", "train", "", "", ""],
+        ["a.wav", "fr", "deux", "two", "dev", "0.0001", "0.5001", "someone else"],
         ["1.wav", "fr", "vingt\0", "twenty", "train", "", "", ""],
     ]
     out = prepare(write(audio / "t.tsv", rows), "fr", max_dropped=0.9)
@@ -193,6 +194,7 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         ("t.tsv:15", "a carriage return in a cell"),
         ("t.tsv:16", "4 columns, not 8"),
         ("t.tsv:18", "the same audio as t.tsv:2"),
+        ("t.tsv:22", "the same audio as t.tsv:3"),
         ("fr_loud-", "no audio: samples up to 9830.1, of at most 1"),
         ("fr_nan-", "no audio: samples up to nan"),
         ("fr_cut-", "truncated audio: 0.50 s of 1.00 s"),
@@ -213,6 +215,7 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
         (["audio", "lang", "translation"], [], "no column 'transcript' in its header"),
         (['"audio"', *HEADER[1:]], [], "no column 'audio'.*separated by tabs, without quotes"),
         ([*HEADER, "lang"], [], "2 columns 'lang' in its header"),
+        (["\r".join(HEADER)], [], r"t\.tsv:1: new-line character"),
         ([*HEADER, " speaker "], [], "2 columns 'speaker' in its header"),
         ([*HEADER[:4], "Split", *HEADER[5:]], [], "the column 'Split' is called 'split'"),
         (

@@ -31,7 +31,10 @@ def read_columns(
     lines = read_lines(path) or [""]
     lines[0] = lines[0].removeprefix("\ufeff")
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=escape)
-    header = [name.strip() for name in next(rows, [])]
+    first = _next(rows) or []
+    if isinstance(first, csv.Error):
+        raise DataError(f"{path}:1: {first}")
+    header = [name.strip() for name in first]
     _check_header(path, header, required, optional)
     while (row := _next(rows)) is not None:
         if row == []:

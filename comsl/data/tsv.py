@@ -132,7 +132,9 @@ def _unique(
     for row in rows:
         try:
             utterance = _utterance(row, folder, folds)
-            stretch = os.path.abspath(utterance.audio), utterance.start, utterance.end
+            times = utterance.start, utterance.end
+            milliseconds = [None if time is None else round(1000 * time) for time in times]
+            stretch = os.path.abspath(utterance.audio), *milliseconds  # as fine as an id
             if before := unique.get(stretch):
                 raise DataError(f"the same audio as {before[0]['line']}")
         except DataError as error:
