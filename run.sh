@@ -4,7 +4,8 @@
 # A stage is skipped when its output is complete and no option or input of it has changed: delete the output to redo it.
 set -euo pipefail
 arguments=("$@")
-export COMSL_COMMAND=${COMSL_COMMAND:-./run.sh $*} # as the user gave it, for the report
+if [ -z "${COMSL_COMMAND:-}" ]; then printf -v COMSL_COMMAND '%q ' ./run.sh "$@"; fi
+export COMSL_COMMAND=${COMSL_COMMAND% } # as the user gave it, for the report
 cd "$(dirname "$0")"
 
 # Options: where and how to run
