@@ -51,6 +51,7 @@ train_config=     # composite training, main phase; its name is the experiment's
 frozen_phase=some # how much of the two phases the speech encoder stays frozen: none, some or all
 whisper_config=   # training of Whisper itself, as one more baseline (stage 8)
 override=         # files of what changes against all these, such as conf/modality_gap/waco.yaml
+tag=              # the experiment's name, in place of train_config's and override's
 compare_with=     # a trained experiment whose matrices of similarity stand beside this one's (stage 10)
 tasks="st asr mt" # what stage 7 does with the test set
 decode_config=conf/decode.yaml  # beam and batch (stages 7 and 8)
@@ -79,8 +80,7 @@ if [ -n "$study" ]; then check_study; fi
 if [ -n "$override" ]; then
   # shellcheck disable=SC2086 # several files
   overrides=$(python -m comsl.bin.overrides --run $override)
-  # shellcheck disable=SC2086 # several options
-  parse_options $overrides
+  eval "parse_options $overrides" # words that are quoted
 fi
 [[ $frozen_phase =~ ^(none|some|all)$ ]] || die "--frozen_phase is none, some or all, not '$frozen_phase'"
 
@@ -90,18 +90,15 @@ encoder=$dumpdir/$recipe/encoder
 if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher
 exp=$expdir/$recipe
-experiment=$exp/$(basename "${train_config#*train_}" .yaml)
+experiment=$(basename "${train_config#*train_}" .yaml)
 report=$exp/report
-if [ -n "$override" ]; then # the last file's, conf/ablation/1_st.yaml, is ablation/1_st
-  experiment=$exp/$(basename "$(dirname "${override##* }")")/$(basename "$override" .yaml)
-  report=$experiment/report
+if [ -n "$override" ]; then # the last file's: asterisk_joint_modality_gap_waco
+  experiment+=_$(basename "$(dirname "${override##* }")")_$(basename "$override" .yaml)
 fi
+experiment=$exp/${tag:-$experiment}
+if [ -n "$override$tag" ]; then report=$experiment/report; fi
 decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
 decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
-if [ -n "$study" ]; then
-  run_study
-  exit
-fi
 
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
@@ -270,8 +267,7 @@ stage_6() {
   if [ -n "$override" ]; then
     # shellcheck disable=SC2086 # several files
     overrides=$(command python -m comsl.bin.overrides $override) # for a dry run too
-    # shellcheck disable=SC2206 # several options
-    shared+=($overrides)
+    eval "shared+=($overrides)"
   fi
   resume_or_set_aside "$experiment"
   case $frozen_phase in
@@ -358,6 +354,10 @@ stage_11() {
   python -m comsl.bin.pack --model "$experiment" --out "$experiment/packed.zip"
 }
 
+if [ -n "$study" ]; then
+  run_study
+  exit
+fi
 run_stages "$stage" "$stop_stage"
 if [ "$stop_stage" -ge 9 ] && [ -f "$report/index.html" ]; then
   sed -n '/^## BLEU$/,/^Signature/p' "$report/RESULTS.md"

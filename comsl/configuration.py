@@ -2,6 +2,8 @@
 import than all else, isn't needed for that."""
 
 import argparse
+import inspect
+from collections.abc import Callable, Mapping
 
 from comsl.adapter import Adapter
 from comsl.errors import DataError
@@ -14,7 +16,10 @@ SPEECH_ENCODERS = {"whisper": WhisperEncoder, "cached": CachedStates}
 
 
 def build_model(args: argparse.Namespace) -> ComSLModel:
-    """The model of a configuration; DataError where its parts do not fit each other."""
+    """The model of a configuration; DataError: a setting that a part of it doesn't have, or parts
+    that do not fit each other."""
+    check_settings("language_model_conf", LanguageModel, args.language_model_conf)
+    check_settings("model_conf", ComSLModel, args.model_conf)
     tokenizer = Tokenizer(args.language_model)
     language_model = LanguageModel(args.language_model, **args.language_model_conf)
     config = language_model.config
@@ -25,7 +30,10 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         )
     speech_encoder = adapter = None
     if args.speech_encoder is not None:
-        speech_encoder = SPEECH_ENCODERS[args.speech_encoder](**args.speech_encoder_conf)
+        encoder = SPEECH_ENCODERS[args.speech_encoder]
+        check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
+        check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
+        speech_encoder = encoder(**args.speech_encoder_conf)
         width = speech_encoder.output_size()
         adapter = Adapter(width, config.d_model, **args.speech_adapter_conf)
     return ComSLModel(
@@ -33,7 +41,20 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         tokenizer,
         speech_encoder,
         adapter,
-        LanguageModel(args.teacher) if args.teacher else None,
+        LanguageModel(args.teacher) if args.teacher and _is_taught(args.model_conf) else None,
         target_lang=args.target_lang,
         **args.model_conf,
     )
+
+
+def check_settings(name: str, part: Callable, settings: Mapping) -> None:
+    """DataError: the option `name` gives a part of the model a setting that it doesn't have."""
+    known = inspect.signature(part).parameters
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise DataError(f"{name}: {part.__name__} has no setting '{unknown[0]}'")
+
+
+def _is_taught(model_conf: Mapping) -> bool:
+    """Whether text translation is regularised: without that the teacher needn't be loaded."""
+    defaults = inspect.signature(ComSLModel).parameters
+    return all(model_conf.get(name, defaults[name].default) for name in ("w_mt", "alpha_mt"))

@@ -153,6 +153,15 @@ class ComSLModel(AbsESPnetModel):
             raise DataError("w_waco and w_mml need the CTC head's alignment: set w_ctc")
         if w_mt and alpha_mt and teacher is None:
             raise DataError("alpha_mt needs the frozen language model: set teacher, or alpha_mt: 0")
+        layers = language_model.config.encoder_layers
+        if erm_layer is None:
+            erm_layer = round(layers / 3)
+        elif not 1 <= erm_layer <= layers:
+            raise DataError(
+                f"erm_layer: {erm_layer} is none of the encoder's layers, 1 to {layers}"
+            )
+        if not 0 < mask_probability <= 1:
+            raise DataError(f"mask_probability: {mask_probability} is no share above 0")
         self.speech_encoder = speech_encoder
         self.adapter = adapter
         self.language_model = language_model
@@ -165,8 +174,7 @@ class ComSLModel(AbsESPnetModel):
         if w_ctc:
             self.ctc_head = nn.Linear(language_model.config.d_model, len(tokenizer))
         self.alpha_st, self.alpha_mt, self.w_erm = alpha_st, alpha_mt, w_erm
-        self.erm_layer = erm_layer or round(language_model.config.encoder_layers / 3)
-        self.erm_squared = erm_squared
+        self.erm_layer, self.erm_squared = erm_layer, erm_squared
         self.mask_probability = mask_probability
         self.speech_first = speech_first
         self.encoder_gradient_scale = encoder_gradient_scale

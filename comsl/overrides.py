@@ -1,6 +1,6 @@
 """Partial configurations, conf/<study>/<row>.yaml: what a training changes against its base.
 
-run:                   # options of run.sh
+run:                   # options of run.sh; nothing empties one
   frozen_phase: none
 model_conf:            # everything else is ESPnet's
   w_cml: 0
@@ -30,7 +30,11 @@ def espnet_options(path: Path) -> list[str]:
 def run_options(path: Path) -> list[str]:
     """A file's options of run.sh as words of its command line. DataError as `read`."""
     settings = read(path).get(RUN, {})
-    return [word for option, value in settings.items() for word in (f"--{option}", _plain(value))]
+    return [
+        word
+        for option, value in settings.items()
+        for word in (f"--{option}", "" if value is None else _plain(value))
+    ]
 
 
 def read(path: Path) -> dict:

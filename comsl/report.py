@@ -24,13 +24,15 @@ from comsl.scoring import GROUPS, Output, Texts
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
 STUDY_NOTE = (
-    "BLEU by language, on average, and of all languages together, the last with sacreBLEU's paired "
-    "bootstrap against {compared}; {utterances} utterances; splits of the corpus whose test sets "
-    "are pooled: {folds}. NLL: negative log-likelihood a token of the references given the speech "
-    "(teacher-forced, in nats, lower is better), the interval by a paired bootstrap over English "
-    "sentences. Similarity: mean cosine of a token with the speech of its word, less that with the "
-    "speech of other words, inside the language encoder. Updates and minutes of training on one "
-    "split; GB: peak memory of its process. "
+    "BLEU by language, on average, and of all languages together, the last with sacreBLEU's "
+    "interval and p of its paired bootstrap against {compared}; {utterances} utterances; splits of "
+    "the corpus whose test sets are pooled: {folds}. sacreBLEU draws utterances: where several "
+    "translate one sentence, its intervals and p are too small. NLL: negative log-likelihood a "
+    "token of the references given the speech (teacher-forced, in nats, lower is better). "
+    "Differences are to {compared}, their 95 % intervals by a paired bootstrap over the sentences "
+    "of the references. Similarity: mean cosine of a token with the speech of its word, less that "
+    "with the speech of other words, inside the language encoder. Updates and minutes of training "
+    "on one split; GB: peak memory of its process. "
     "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
     "Signature: {signature}"
 )
@@ -183,8 +185,8 @@ def study_table(results: Mapping) -> Table:
     """The rows of a study's `results.json`."""
     tests = results["significance"]
     langs = [*results["systems"][0]["utterances"], "avg"]
-    header = ["row", *langs, "all, 95 % interval", "difference", "p"]
-    header += ["NLL", "difference, 95 % interval", "similarity"]
+    header = ["row", *langs, "all, 95 % interval", "difference, 95 % interval", "p"]
+    header += ["NLL", "NLL difference, 95 % interval", "similarity"]
     header += ["updates", "minutes", "GB", "published"]
     rows = [_study_row(*pair, langs) for pair in zip(results["systems"], tests, strict=True)]
     note = STUDY_NOTE.format(**tests[0], folds=results["folds"], compared=results["compared"])
@@ -195,11 +197,10 @@ def _study_row(entry: Mapping, test: Mapping, langs: Sequence[str]) -> list[str 
     nll, cost, similarity = entry["nll"], entry["cost"], entry.get("similarity")
     differences = ["", "", ""]
     if test["system"] != test["baseline"]:
-        low, high = nll["ci95"]
         differences = [
-            test["score"] - test["baseline_score"],
+            _signed_interval(test["score"] - test["baseline_score"], test["difference_ci95"], 1),
             f"{test['p_value']:.4f}",
-            f"{nll['difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
+            _signed_interval(nll["difference"], nll["ci95"], 3),
         ]
     return [
         entry["name"].partition("/")[2],
@@ -222,6 +223,11 @@ def similarity_table(results: Mapping) -> Table:
     title = f"Similarity of speech and transcript, {results['set']} set"
     note = SIMILARITY_NOTE.format(layer=results["layer"])
     return Table(title, ["", *langs], rows, decimals=3, note=note)
+
+
+def _signed_interval(difference: float, bounds: Sequence[float], decimals: int) -> str:
+    shown, low, high = (f"{value:+.{decimals}f}" for value in (difference, *bounds))
+    return f"{shown} [{low}, {high}]"
 
 
 def _interval(score: float, bounds: Sequence[float]) -> str:

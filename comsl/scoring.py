@@ -225,9 +225,9 @@ def paired_bootstrap(
 ) -> dict:
     """sacreBLEU's paired bootstrap (1000 resamples, fixed seed) on all languages pooled.
 
-    `score` is BLEU of the pooled set, `ci95` its 95 % interval, `p_value` the probability of a
-    difference this large between two systems that are equally good. Memory: about 50 kB an
-    utterance.
+    `score` is BLEU of the pooled set, `ci95` its 95 % interval, `p_value` the share of resamples
+    whose difference is further from the resamples' mean than the difference is large. Utterances
+    are drawn as if independent. Memory: about 50 kB an utterance.
     """
     from sacrebleu.significance import PairedTest
 

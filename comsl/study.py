@@ -4,7 +4,7 @@ Several splits of a corpus (folds) may share the work: the test sets of all are 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,16 @@ import yaml
 from comsl.curves import read_run
 from comsl.data.kaldi import read_table
 from comsl.errors import DataError
-from comsl.scoring import Output, Texts, paired_bootstrap, read_outputs, read_references, score
+from comsl.scoring import (
+    Output,
+    Texts,
+    bleu_metric,
+    normalise,
+    paired_bootstrap,
+    read_outputs,
+    read_references,
+    score,
+)
 
 # BLEU on CoVoST 2, 21 languages, as published (method.md, section 6): not ours.
 PUBLISHED = {
@@ -79,12 +88,6 @@ def above(names: Sequence[str], index: int) -> str | None:
     return names[index - 1] if names[index][0].isdigit() else names[0]
 
 
-def is_decoded(name: str, folds: Sequence[Fold], decode: str, sets: Sequence[str]) -> bool:
-    """Whether every fold has the row's results for all sets, such as `test_fr`."""
-    folders = [fold.experiments / name / decode / one for fold in folds for one in sets]
-    return all((folder / f"{kind}.st").is_file() for folder in folders for kind in ("text", "nll"))
-
-
 def read_row(
     label: str, name: str, folds: Sequence[Fold], decode: str, split: str, parts: Sequence[Texts]
 ) -> Row:
@@ -97,8 +100,10 @@ def read_row(
     texts, nll, costs = [], {}, []
     for fold, part in zip(folds, parts, strict=True):
         folder = fold.experiments / name
-        (output,) = read_outputs({label: folder / decode}, split, {"st": part})
-        texts.append(output.texts)
+        outputs = read_outputs({label: folder / decode}, split, {"st": part})
+        if not outputs:
+            raise DataError(f"{folder / decode}: nothing is decoded here (stage 7)")
+        texts.append(outputs[0].texts)
         for lang, reference in part.items():
             nll |= read_nll(folder / decode / f"{split}_{lang}" / "nll.st", reference)
         costs.append(read_cost(folder))
@@ -147,22 +152,31 @@ def read_similarity(paths: Sequence[Path], split: str) -> dict[str, float] | Non
 
 
 def compare(
-    recipe: str, study: str, split: str, rows: Sequence[Row], whole: Texts, folds: int
+    recipe: str,
+    study: str,
+    split: str,
+    rows: Sequence[Row],
+    whole: Texts,
+    folds: int,
+    target_lang: str = "en",
 ) -> dict:
     """Everything that can be said of the rows, as the study's `results.json` holds it.
 
     whole: references of all folds pooled. Beside what `scoring.score` says, a row has the pooled
-    languages' BLEU with its interval and the test against the row that it is compared with
-    (`significance`), `nll` per token with the interval of its difference, `similarity`, `cost`.
+    languages' BLEU with sacreBLEU's interval and its test against the row that it is compared with
+    (`significance`), `nll` per token, `similarity`, `cost`; differences of BLEU and of NLL have
+    intervals that take utterances of one sentence together (`sentence_interval`).
     """
-    results = score(recipe, split, {"st": whole}, [row.output for row in rows])
+    results = score(recipe, split, {"st": whole}, [row.output for row in rows], target_lang)
     names = [row.name for row in rows]
     compared = "the row above" if names[-1][0].isdigit() else f"the row {names[0]}"
     results |= {"study": study, "folds": folds, "compared": compared, "significance": []}
     for index, (row, entry) in enumerate(zip(rows, results["systems"], strict=True)):
         other = above(names, index)
         baseline = rows[names.index(other)] if other else row
-        results["significance"].append(paired_bootstrap(row.output, baseline.output, whole))
+        test = paired_bootstrap(row.output, baseline.output, whole, target_lang)
+        test["difference_ci95"] = _bleu_interval(row, baseline, whole, target_lang)
+        results["significance"].append(test)
         entry["nll"] = _compare_nll(row, baseline, whole)
         entry["similarity"] = row.similarity
         entry["cost"] = {
@@ -174,31 +188,71 @@ def compare(
     return results
 
 
+def _bleu_interval(row: Row, baseline: Row, whole: Texts, target_lang: str) -> list[float]:
+    metric = bleu_metric(target_lang)
+    metric.effective_order = True  # of single sentences: only says that they are meant
+
+    def counts(output: Output, lang: str, utterance: str) -> list[int]:
+        found = metric.sentence_score(output.texts[lang][utterance], [whole[lang][utterance]])
+        return [*found.counts, *found.totals, found.sys_len, found.ref_len]
+
+    def bleu(sums) -> float:
+        *ngrams, length, reference_length = (int(number) for number in sums)
+        order = len(ngrams) // 2
+        return metric.compute_bleu(
+            ngrams[:order], ngrams[order:], length, reference_length, smooth_method="exp"
+        ).score
+
+    statistics = [
+        [counts(one.output, lang, utterance) for one in (row, baseline)]
+        for lang, texts in whole.items()
+        for utterance in texts
+    ]
+    return sentence_interval(statistics, whole, bleu, digits=2)
+
+
 def _compare_nll(row: Row, baseline: Row, whole: Texts) -> dict:
-    """NLL per token, and its difference to the baseline's with a 95 % interval.
+    """NLL per token, and its difference to the baseline's with a 95 % interval."""
 
-    A paired bootstrap over English sentences: the prompts that translate one are not independent.
-    """
-    import numpy as np
+    def per_token(sums) -> float:
+        return float(sums[0] / sums[1])
 
-    sentences = sorted({text for texts in whole.values() for text in texts.values()})
-    sums = np.zeros((len(sentences), 2, 2))  # sentence; row or baseline; loss or tokens
-    places = {text: place for place, text in enumerate(sentences)}
-    for texts in whole.values():
-        for utterance, text in texts.items():
-            sums[places[text]] += row.nll[utterance], baseline.nll[utterance]
-    generator = np.random.default_rng(SEED)
-    choices = generator.integers(len(sentences), size=(RESAMPLES, len(sentences)))
-    own, theirs = _per_token(sums.sum(0))
-    resampled = np.array([_per_token(sums[choice].sum(0)) for choice in choices])
-    low, high = np.percentile(resampled[:, 0] - resampled[:, 1], [2.5, 97.5])
+    statistics = [
+        [one.nll[utterance] for one in (row, baseline)]
+        for texts in whole.values()
+        for utterance in texts
+    ]
+    own, theirs = (
+        per_token([sum(column) for column in zip(*side, strict=True)])
+        for side in zip(*statistics, strict=True)
+    )
     return {
         "per_token": round(own, 4),
         "difference": round(own - theirs, 4),
-        "ci95": [round(float(low), 4), round(float(high), 4)],
+        "ci95": sentence_interval(statistics, whole, per_token, digits=4),
     }
 
 
-def _per_token(sums) -> tuple[float, float]:
-    """Loss over tokens of the row and of the baseline, from their sums (2, 2)."""
-    return float(sums[0, 0] / sums[0, 1]), float(sums[1, 0] / sums[1, 1])
+def sentence_interval(
+    statistics: Sequence, whole: Texts, measure: Callable, digits: int
+) -> list[float]:
+    """95 % interval of the difference between a row's and its baseline's `measure`.
+
+    A paired bootstrap over sentences of the target language, not over utterances: those that
+    translate one sentence are not independent. statistics (utterances, 2, k): what `measure` takes
+    the sums (k,) of, of the row and of the baseline; whole: the utterances' references.
+    """
+    import numpy as np
+
+    texts = [normalise(text) for part in whole.values() for text in part.values()]
+    sentences, places = np.unique(texts, return_inverse=True)
+    by_sentence = np.zeros((len(sentences), *np.shape(statistics)[1:]))
+    np.add.at(by_sentence, places, np.array(statistics, dtype=float))
+    generator = np.random.default_rng(SEED)
+    differences = []
+    for _ in range(RESAMPLES):
+        drawn = generator.integers(len(sentences), size=len(sentences))
+        times = np.bincount(drawn, minlength=len(sentences))
+        own, theirs = np.tensordot(times, by_sentence, 1)
+        differences.append(measure(own) - measure(theirs))
+    return [round(float(x), digits) for x in np.percentile(differences, [2.5, 97.5])]

@@ -11,6 +11,12 @@ rows() {
     awk '$0 == "none" { print; next } { others = others $0 "\n" } END { printf "%s", others }'
 }
 
+# Those that were asked for.
+selected_rows() {
+  # shellcheck disable=SC2086 # several rows
+  if [ -z "${study_rows:-}" ]; then rows; else rows | grep -xFe "$(printf '%s\n' $study_rows)"; fi
+}
+
 # The files that make a row; the last one is its own.
 row_files() {
   local row
@@ -24,11 +30,13 @@ row_files() {
 # first.
 compared_row() {
   if [[ $1 =~ ^[0-9] ]]; then
-    rows | grep -xB 1 -- "$1" | head -n -1
-  elif [ "$1" != "$(rows | sed -n 1p)" ]; then
-    rows | sed -n 1p
+    selected_rows | grep -xB 1 -- "$1" | head -n -1
+  elif [ "$1" != "$(selected_rows | sed -n 1p)" ]; then
+    selected_rows | sed -n 1p
   fi
 }
+
+fold_name() { if [ "$1" = 0 ]; then echo "$recipe"; else echo "${recipe}_fold$1"; fi; }
 
 check_study() {
   local row
@@ -37,28 +45,58 @@ check_study() {
     rows | grep -qxF -- "$row" || die "study $study has no row '$row': choose from $(rows | paste -sd ' ')"
   done
   [[ $study_folds =~ ^[0-9\ ]*$ ]] || die "--study_folds is '$study_folds': write numbers, such as \"0 1 2\""
+  [ -z "$override$tag$compare_with" ] || die "--study sets --override, --tag and --compare_with itself, row by row"
+  [ "$stage $stop_stage" = "1 11" ] || die "--study takes its rows through all stages: --skip_stages leaves some out"
 }
 
-# Every row on every fold, by run.sh's own stages, which leave out what is there already; then the table.
+# run_row FOLD ROW OPTIONS...: by run.sh's own stages, which leave out what is there already.
+run_row() {
+  local split=()
+  if [ "$1" != 0 ]; then split=(--recipe "$(fold_name "$1")" --local_data_opts "$local_data_opts --fold $1"); fi
+  # shellcheck disable=SC2086 # several options
+  ./run.sh "${arguments[@]}" --study "" --tasks st $study_opts "${split[@]}" --skip_stages "$skip_stages 8 9" \
+    --override "$(row_files "$2" | paste -sd ' ')" --tag "$study/$2" "${@:3}"
+}
+
+# check_row FOLD ROW: in a subshell, where the row's options don't touch those of others.
+check_row() (
+  # shellcheck disable=SC2046 # several files
+  overrides=$(python -m comsl.bin.overrides --run $(row_files "$2"))
+  # shellcheck disable=SC2086 # several options
+  parse_options $study_opts
+  eval "parse_options $overrides"
+  # shellcheck disable=SC2034 # check_3 reads it
+  raw=$dumpdir/$(fold_name "$1")/raw
+  check_3
+)
+
+# The data of all folds and rows, before any row trains: what is wrong with the last would else be found hours later.
+prepare_study() {
+  local fold row lang texts=() twice
+  for fold in $study_folds; do
+    echo "study $study: data of $(fold_name "$fold")"
+    run_row "$fold" "$(selected_rows | sed -n 1p)" --stop_stage 3
+    for row in $(selected_rows); do check_row "$fold" "$row"; done
+    for lang in $langs; do texts+=("$dumpdir/$(fold_name "$fold")/raw/${test_set}_$lang/text.tgt"); done
+  done
+  twice=$(cut -d ' ' -f 1 "${texts[@]}" | sort | uniq -d | sed -n 1p)
+  [ -z "$twice" ] || die "--study_folds $study_folds: utterance '$twice' is in the test sets of two"
+}
+
+# Every row on every fold; then the table.
 run_study() {
-  local row fold name folds=() options other
-  for fold in ${study_folds:-0}; do
-    name=$recipe options=()
-    if [ "$fold" != 0 ]; then
-      name+=_fold$fold
-      options=(--recipe "$name" --local_data_opts "$local_data_opts --fold $fold")
-    fi
-    folds+=(--fold "$dumpdir/$name/raw" "$expdir/$name/$study")
-    for row in ${study_rows:-$(rows)}; do
-      echo "study $study: row $row of $name"
-      other=$expdir/$name/$study/$(compared_row "$row")
-      if [ ! -e "$other/valid.ce_st.ave.pth" ]; then other=; fi # not trained
-      # shellcheck disable=SC2086 # several options
-      ./run.sh "${arguments[@]}" --study "" --tasks st $study_opts "${options[@]}" --stop_stage 10 \
-        --skip_stages "$skip_stages 8 9" --compare_with "$other" --override "$(row_files "$row" | paste -sd ' ')"
+  local fold row other folds=()
+  study_folds=${study_folds:-0}
+  if ! $dry_run; then prepare_study; fi
+  for fold in $study_folds; do
+    folds+=(--fold "$dumpdir/$(fold_name "$fold")/raw" "$expdir/$(fold_name "$fold")/$study")
+    for row in $(selected_rows); do
+      echo "study $study: row $row of $(fold_name "$fold")"
+      other=$(compared_row "$row")
+      run_row "$fold" "$row" --stop_stage 10 ${other:+--compare_with "${folds[-1]}/$other"}
     done
   done
-  python -m comsl.bin.study --study "$study" --rows "$(rows | paste -sd ' ')" "${folds[@]}" --recipe "$recipe" \
-    --set "$test_set" --langs "$langs" --decode "$(basename "$decoded")" --out "$report/$study" \
-    --command "$COMSL_COMMAND"
+  python -m comsl.bin.study --study "$study" --rows "$(selected_rows | paste -sd ' ')" "${folds[@]}" --recipe "$recipe" \
+    --set "$test_set" --langs "$langs" --target_lang "$target_lang" --decode "$(basename "$decoded")" \
+    --out "$report/$study" --command "$COMSL_COMMAND"
 }

@@ -1,10 +1,13 @@
 """The composite model against plain, slow implementations of method.md, section 3."""
 
+import argparse
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from comsl.adapter import Adapter
+from comsl.configuration import build_model
 from comsl.errors import DataError
 from comsl.language_model import LanguageModel
 from comsl.model import ComSLModel
@@ -14,6 +17,7 @@ from comsl.speech_encoder import CachedStates
 
 ALL = {"w_st": 0.35, "w_asr": 0.35, "w_mt": 0.2, "w_cml": 0.1}
 OFF = dict.fromkeys(ALL, 0.0)
+OFF_BUT_MT = OFF | {"w_mt": 1.0}
 
 
 def build(tiny_lm, tokenizer, **settings) -> ComSLModel:
@@ -31,6 +35,13 @@ def build(tiny_lm, tokenizer, **settings) -> ComSLModel:
         **(ALL | settings),
     )
     return model.eval()
+
+
+def configuration(tiny_lm, **settings) -> argparse.Namespace:
+    """Of a model of text alone, as ESPnet hands it over."""
+    parts = {"language_model": str(tiny_lm), "teacher": str(tiny_lm), "target_lang": "en"}
+    nothing = {"language_model_conf": {}, "speech_encoder": None}
+    return argparse.Namespace(**(parts | nothing | settings))
 
 
 def single(batch: dict, row: int) -> dict:
@@ -100,7 +111,8 @@ def plain_losses(model, one: dict) -> dict[str, torch.Tensor]:
     stm_y = 0.2 * ce(y, p_y) + 0.8 * kd(p_mt, p_y)
     mtp = ce(x, log_p(lm, x, h_mix_x), masked.nonzero()[:, 0].tolist())
     unit = [v / v.norm(dim=-1, keepdim=True) for v in (k_s[1:], k_mix[len(x) + 1 :])]
-    erm = sum((a - b).norm() for a, b in zip(*unit, strict=True))
+    differences = [a - b for a, b in zip(*unit, strict=True)]
+    erm = sum((d**2).sum() / len(d) if model.erm_squared else d.norm() for d in differences)
     return {
         "asr": ce(x, log_p(lm, x, h_s)),
         "mt": 0.8 * ce(y, p_mt) + 0.2 * kd(p_teacher, p_mt),
@@ -122,11 +134,13 @@ def gradients(model, loss) -> torch.Tensor:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("objective", ["asr", "mt", "st", "cml", "total"])
+@pytest.mark.parametrize("objective", ["asr", "mt", "st", "cml", "cml, squared", "total"])
 def test_objective_equals_its_formula(tiny_lm, tokenizer, batch, objective):
     """Value and gradient, on a padded batch; sums over tokens, mean over utterances."""
-    weights = ALL if objective == "total" else OFF | {f"w_{objective}": 1.0}
-    model = build(tiny_lm, tokenizer, encoder_gradient_scale=1.0, **weights)
+    name, _, squared = objective.partition(", ")
+    weights = ALL if name == "total" else OFF | {f"w_{name}": 1.0}
+    settings = weights | {"encoder_gradient_scale": 1.0, "erm_squared": bool(squared)}
+    model = build(tiny_lm, tokenizer, **settings)
     loss, _stats, weight = model(**batch)
     plain = [plain_losses(model, single(batch, i)) for i in range(4)]
     expected = sum(weights[f"w_{name}"] * row[name] for row in plain for name in row) / 4
@@ -249,6 +263,28 @@ def test_the_teacher_is_neither_saved_nor_trained(tiny_lm, tokenizer, batch):
     assert not [name for name in names if "teacher" in name]
     model(**batch)[0].backward()
     assert all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize(("alpha_mt", "loaded"), [(0.2, 1), (0.0, 0)])
+def test_a_teacher_that_teaches_nothing_is_not_loaded(tiny_lm, alpha_mt, loaded):
+    model = build_model(configuration(tiny_lm, model_conf=OFF_BUT_MT | {"alpha_mt": alpha_mt}))
+    assert len(model._teacher) == loaded
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"model_conf": {"w_slt": 1.0}}, "model_conf: ComSLModel has no setting 'w_slt'"),
+        ({"language_model_conf": {"drop": 0.1}}, "LanguageModel has no setting 'drop'"),
+        ({"model_conf": {"erm_layer": 3}}, "erm_layer: 3 is none of the encoder's 1 to 2"),
+        ({"model_conf": {"erm_layer": 0}}, "erm_layer: 0 is none of the encoder's 1 to 2"),
+        ({"model_conf": {"mask_probability": 15}}, "mask_probability: 15 is no share above 0"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(tiny_lm, settings, complaint):
+    settings["model_conf"] = OFF_BUT_MT | settings.get("model_conf", {})
+    with pytest.raises(DataError, match=complaint):
+        build_model(configuration(tiny_lm, **settings))
 
 
 def test_masks_spare_codes_ends_and_padding_and_reach_every_utterance():

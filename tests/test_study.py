@@ -1,12 +1,15 @@
 """Studies: what their rows compute, and the table that compares them."""
 
 import json
+import shlex
 import subprocess
 import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+import sacrebleu
 import yaml
 from conftest import PAIRS, ROOT, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
@@ -89,7 +92,7 @@ def test_rows_of_the_ablation_compute_what_they_say(computed):
         assert computed(rows[row]) == terms, row
         settings = run_settings(rows[row])
         assert settings.pop("--frozen_phase") == frozen_phase
-        assert settings == ({"--pseudo_set": "untranslated"} if row == "8_pseudo" else {})
+        assert settings == {"--pseudo_set": "untranslated" if row == "8_pseudo" else ""}
 
 
 def test_the_last_rows_of_the_ablation_are_the_whole_method():
@@ -121,16 +124,18 @@ def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
         "speech_encoder_conf": {"dims": {"n_mels": 80}},
         "max_epoch": 3,
         "grad_clip": 1e-5,
-        "run": {"pseudo_set": "no"},
+        "run": {"pseudo_set": "no", "speed_factors": "0.9 1.1", "further_sets": None},
     }
-    file.write_text(yaml.safe_dump(changes))
+    file.write_text(yaml.safe_dump(changes, sort_keys=False))
     parsed, base = parse([file]), parse([])
     assert parsed.model_conf == base.model_conf | {"w_cml": 0, "erm_squared": True}
     assert parsed.component_lr == base.component_lr | {"adapter": 1e-5}
     assert parsed.speech_encoder_conf == base.speech_encoder_conf | {"dims": {"n_mels": 80}}
     assert (parsed.max_epoch, parsed.grad_clip) == (3, 1e-5)
     assert parsed.optim_conf == base.optim_conf
-    assert run_options(file) == ["--pseudo_set", "no"]
+    printed = run_tool("overrides", "--run", file).stdout
+    words = ["--pseudo_set", "no", "--speed_factors", "0.9 1.1", "--further_sets", ""]
+    assert shlex.split(printed) == words
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def compare(work: Path, *options, check: bool = True) -> subprocess.CompletedPro
         for item in ("--fold", work / fold / "raw", work / fold / "exp")
     ]
     return run_tool(
-        "study", "--study", "ablation", "--rows", "1_a 2_b 3_c 4_d", *folds, "--recipe", "toy",
+        "study", "--study", "ablation", "--rows", "1_a 2_b 3_c", *folds, "--recipe", "toy",
         "--langs", " ".join(LANGS), "--out", work / "report/ablation", "--command", "./run.sh",
         *options, check=check,
     )  # fmt: skip
@@ -223,8 +228,7 @@ def compare(work: Path, *options, check: bool = True) -> subprocess.CompletedPro
 def results(work) -> dict:
     (work / "report").mkdir()
     (work / "report/index.html").write_text("<!-- pictures -->\n<!-- end of pictures -->\n")
-    done = compare(work)
-    assert "4_d: not decoded on all folds, left out" in done.stderr
+    compare(work)
     return json.loads((work / "report/ablation/results.json").read_text())
 
 
@@ -266,6 +270,57 @@ def test_likelihood_per_token(results):
     assert nll[1]["difference"] == pytest.approx(-20 / 120, abs=1e-4)
     low, high = nll[1]["ci95"]
     assert low <= nll[1]["difference"] <= high < 0
+
+
+def test_intervals_are_those_of_a_plain_bootstrap_over_sentences():
+    """Of a sentence that four utterances translate all are drawn or none, however it is written."""
+    references = {
+        "es": {"a": "Goodbye.", "b": "the number is busy", "c": "one moment please, thank you"},
+        "it": {"d": "goodbye", "e": "Goodbye!", "f": "goodbye", "g": "you have two new messages"},
+    }
+    own = {"a": "Goodbye.", "b": "the number is", "c": "one moment, thank you", "d": "good day"}
+    own |= {"e": "Goodbye!", "f": "goodbye", "g": "you have two new messages now"}
+    other = {"a": "Hello.", "b": "the number is busy now", "c": "a moment please, thank you"}
+    other |= {"d": "goodbye", "e": "Hello!", "f": "bye", "g": "you have messages"}
+    rows = []
+    for number, texts in enumerate((other, own)):
+        by_lang = {lang: {key: texts[key] for key in part} for lang, part in references.items()}
+        output = scoring.Output(f"{number}_x", "st", Path("x"), by_lang)
+        nll = {key: (3.0 + (1 - 2 * number) * len(text) / 9, 2 + i)
+               for i, (key, text) in enumerate(texts.items())}  # fmt: skip
+        rows.append(study.Row(f"{number}_x", output, nll, [study.Cost(1, 1.0, 1.0)], None))
+    results = study.compare("toy", "ablation", "test", rows, references, folds=1)
+
+    whole = references["es"] | references["it"]
+    groups = [["g"], ["a", "d", "e", "f"], ["c"], ["b"]]
+    groups.sort(key=lambda group: scoring.normalise(whole[group[0]]))
+    generator = np.random.default_rng(study.SEED)
+    bleus, likelihoods = [], []
+    for _ in range(1000):
+        keys = [key for place in generator.integers(4, size=4) for key in groups[place]]
+        scores = [
+            sacrebleu.corpus_bleu([texts[key] for key in keys], [[whole[key] for key in keys]])
+            for texts in (own, other)
+        ]
+        bleus.append(scores[0].score - scores[1].score)
+        sums = [np.sum([row.nll[key] for key in keys], 0) for row in (rows[1], rows[0])]
+        likelihoods.append(sums[0][0] / sums[0][1] - sums[1][0] / sums[1][1])
+    expected = np.percentile(bleus, [2.5, 97.5])
+    assert results["significance"][1]["difference_ci95"] == pytest.approx(expected, abs=0.006)
+    expected = np.percentile(likelihoods, [2.5, 97.5])
+    assert results["systems"][1]["nll"]["ci95"] == pytest.approx(expected, abs=6e-5)
+
+
+def test_a_study_into_another_language_takes_its_sentences_apart():
+    references = {"fr": {"a": "\u8bf7\u7a0d\u7b49\u7247\u523b\u3002"}}
+    texts = {"fr": {"a": "\u8bf7\u60a8\u7a0d\u7b49\u7247\u523b\u3002"}}
+    output = scoring.Output("x/1_a", "st", Path("x"), texts)
+    row = study.Row("1_a", output, {"a": (1.0, 1)}, [study.Cost(1, 1.0, 1.0)], None)
+    results = study.compare("toy", "x", "test", [row], references, 1, "zh-CN")
+    score = results["significance"][0]["score"]
+    assert score > 50  # by 13a it is one word, and wrong
+    assert results["systems"][0]["bleu"]["avg"] == score
+    assert results["target_lang"] == "zh-CN"
 
 
 def test_cost_adds_up_both_phases(results):
@@ -326,10 +381,12 @@ def test_likelihoods_of_other_utterances_are_refused(work, tmp_path):
         study.read_nll(tmp_path / "nll.st", reference)
 
 
-def test_nothing_decoded_is_one_line(work, tmp_path):
-    done = compare(work, "--rows", "4_d", "--out", tmp_path / "report", check=False)
+def test_a_row_that_is_not_decoded_is_one_line(work, tmp_path):
+    options = ["--rows", "1_a 4_d", "--out", tmp_path / "report"]
+    done = compare(work, *options, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: study ablation: no row is decoded on all folds yet (stage 7)\n"
+    folder = work / "f0/exp/4_d/decode"
+    assert done.stderr == f"error: {folder}: nothing is decoded here (stage 7)\n"
     assert not (tmp_path / "report").exists()
 
 

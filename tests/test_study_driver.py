@@ -30,6 +30,7 @@ with open("calls", "a") as calls:
     print(tool, *words, sep="\\t", file=calls)
 options = dict(zip(words, words[1:]))
 made = {
+    "prepare_speech": ["--out", ["test_fr/text.tgt"]],
     "train": ["--output_dir", ["valid.ce_st.ave.pth", "valid.loss.ave.pth"]],
     "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
     "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
@@ -41,7 +42,7 @@ folder, files = made.get(tool, ["--out", [".keep"]])
 for file in files if folder in options else []:
     path = Path(options[folder], file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    path.write_text(options[folder].split("/")[1] + " text\\n")  # the recipe for an utterance
 """
 
 
@@ -62,15 +63,21 @@ class Driver:
 
     def __call__(self, *options: str) -> list[tuple[str, list[str]]]:
         """The tools that a run calls, each with its options."""
+        done = self.run(*options)
+        assert done.returncode == 0, done.stderr
+        return self.calls()
+
+    def run(self, *options: str) -> subprocess.CompletedProcess:
         (self.folder / "calls").write_text("")
-        done = subprocess.run(
+        return subprocess.run(
             ["./run.sh", "--langs", "fr", *options],
             cwd=self.folder,
             env=os.environ | {"TOP": str(ROOT)},
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
+
+    def calls(self) -> list[tuple[str, list[str]]]:
         calls = [line.split("\t") for line in (self.folder / "calls").read_text().splitlines()]
         return [(tool, words) for tool, *words in calls]
 
@@ -134,6 +141,8 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     assert compared == [[], ["exp/asterisk/ablation/4_asr"], [], [row.format("4_asr")]]
     tool, words = calls[-1]
     assert tool == "study"
+    assert values(words, "--rows") == ["4_asr 5_frozen"]  # others may be of other settings
+    assert values(words, "--target_lang") == ["en"]
     assert words[words.index("--fold") :][:6] == [
         *("--fold", "dump/asterisk/raw", "exp/asterisk/ablation"),
         *("--fold", "dump/asterisk_fold1/raw", "exp/asterisk_fold1/ablation"),
@@ -154,14 +163,47 @@ def test_a_changed_row_is_trained_again_and_so_are_those_that_build_on_it(driver
         assert values(words, "--max_epoch")[-1] == "1"  # the last one counts
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--override", "conf/modality_gap/waco.yaml"], "--study sets --override, --tag and"),
+        (["--tag", "mine"], "--study sets --override, --tag and --compare_with itself"),
+        (["--stop_stage", "6"], "--study takes its rows through all stages"),
+        (["--study_rows", "7_cml 8_pseudo"], "there is no set dump/asterisk/raw/untranslated"),
+        (["--study_folds", "1 1"], "--study_folds 1 1: utterance 'asterisk_fold1' is in the test"),
+    ],
+)
+def test_what_no_row_or_not_all_can_have_is_said_before_any_trains(driver, options, complaint):
+    """Here nothing is untranslated."""
+    rows = ["--study_rows", "1_st", "--study_folds", "0"]
+    done = driver.run("--study", "ablation", *rows, *options)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {complaint}")
+    assert not trainings(driver.calls())
+
+
+def test_a_dry_run_of_a_study_prints_its_commands(driver):
+    done = driver.run("--study", "ablation", "--study_rows", "1_st 2_mt", "--dry_run", "true")
+    assert done.returncode == 0, done.stderr
+    assert driver.calls() == []
+    assert "comsl.bin.study --study ablation --rows 1_st\\ 2_mt" in done.stdout
+    assert "exp/asterisk/ablation/2_mt" in done.stdout
+    assert not (driver.folder / "exp/asterisk/report").exists()
+
+
 def test_an_override_by_itself_is_an_experiment(driver):
     """Its settings count most, but that a frozen encoder stays frozen."""
     (driver.folder / "mine").mkdir()
     (driver.folder / "mine/top.yaml").write_text(
-        "run: {silence: 0.25}\nspeech_encoder_conf: {trainable_blocks: 3}\nmax_epoch: 2\n"
+        "run: {silence: 0.25, speed_factors: 0.9 1.1, lm_size: }\n"
+        "speech_encoder_conf: {trainable_blocks: 3}\nmax_epoch: 2\n"
     )
-    trained = trainings(driver("--override", "mine/top.yaml", "--stop_stage", "7"))
-    assert list(trained) == ["exp/asterisk/mine/top/frozen", "exp/asterisk/mine/top"]
+    calls = driver("--override", "mine/top.yaml", "--stop_stage", "7")
+    (words,) = (words for tool, words in calls if tool == "prepare_speech")
+    assert values(words, "--speed_factors") == ["0.9 1.1"]
+    trained, folder = trainings(calls), "exp/asterisk/asterisk_joint_mine_top"
+    assert list(trained) == [f"{folder}/frozen", folder]
     blocks = [
         [value for value in values(words, "--speech_encoder_conf") if "trainable" in value][-1]
         for words in trained.values()

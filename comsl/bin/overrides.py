@@ -1,6 +1,7 @@
-"""Print what partial configurations change, as options."""
+"""Print what partial configurations change, as options, quoted for a shell."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from comsl.cli import command
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="of two values the last one counts")
     args = parser.parse_args()
     options = run_options if args.run else espnet_options
-    print(*(word for file in args.files for word in options(file)))
+    print(shlex.join(word for file in args.files for word in options(file)))
 
 
 if __name__ == "__main__":

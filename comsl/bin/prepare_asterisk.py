@@ -9,7 +9,7 @@ from comsl.errors import DataError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("data/asterisk"), help="output directory")
     parser.add_argument("--langs", default="es fr it ru", help="source languages")
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")

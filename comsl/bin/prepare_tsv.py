@@ -10,7 +10,7 @@ from comsl.errors import DataError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("data/tsv"), help="output directory")
     parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
     parser.add_argument(

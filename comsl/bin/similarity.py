@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from comsl.cli import command
@@ -43,25 +44,26 @@ def main() -> None:
 
     from comsl.similarity import average
 
+    shown = {lang: dict(islice(table.items(), args.count)) for lang, table in clips.items()}
+    panels = {}
+    if args.compare_with:
+        other = load(args.compare_with, args.ngpu)
+        layer = chosen_layer(other, args.layer)
+        for lang, table in shown.items():
+            for key, similarity in look(other, table, lang, layer):
+                panels[key] = [(Path(args.compare_with).name, similarity)]
+        del other  # before the next is loaded
     translator = load(args.model, args.ngpu)
-    layers = translator.model.language_model.config.encoder_layers
-    layer = round(layers / 3) if args.layer is None else args.layer
-    means, panels = {}, {}
+    layer, means = chosen_layer(translator, args.layer), {}
     for lang, table in clips.items():
         means[lang] = {}
         for key, similarity in look(translator, table, lang, layer):
             means[lang][key] = similarity.means()
-            if len(means[lang]) <= args.count:
-                panels[key] = [(Path(args.model).name, similarity)]
-    results = {"set": args.set, "layer": layer} | average(means)
-    if args.compare_with:
-        other = load(args.compare_with, args.ngpu)
-        for lang, table in clips.items():
-            shown = {key: clip for key, clip in table.items() if key in panels}
-            for key, similarity in look(other, shown, lang, layer):
+            if key in shown[lang]:
+                panels.setdefault(key, []).append((Path(args.model).name, similarity))
                 if similarity.tokens != panels[key][0][1].tokens:
                     raise DataError(f"--compare_with {args.compare_with}: it has another tokenizer")
-                panels[key].insert(0, (Path(args.compare_with).name, similarity))
+    results = {"set": args.set, "layer": layer} | average(means)
     write(args.out, panels, results)
 
 
@@ -80,6 +82,12 @@ def load(model: str, ngpu: int):
     from comsl.inference import SpeechTranslator
 
     return SpeechTranslator.from_pretrained(model, "cuda" if ngpu else "cpu")
+
+
+def chosen_layer(translator, layer: int | None) -> int:
+    """The encoder layer to look at."""
+    layers = translator.model.language_model.config.encoder_layers
+    return round(layers / 3) if layer is None else layer
 
 
 def look(translator, clips: dict[str, tuple], lang: str, layer: int) -> Iterator[tuple]:
