@@ -276,8 +276,8 @@ def test_a_teacher_that_teaches_nothing_is_not_loaded(tiny_lm, alpha_mt, loaded)
     [
         ({"model_conf": {"w_slt": 1.0}}, "model_conf: ComSLModel has no setting 'w_slt'"),
         ({"language_model_conf": {"drop": 0.1}}, "LanguageModel has no setting 'drop'"),
-        ({"model_conf": {"erm_layer": 3}}, "erm_layer: 3 is none of the encoder's 1 to 2"),
-        ({"model_conf": {"erm_layer": 0}}, "erm_layer: 0 is none of the encoder's 1 to 2"),
+        ({"model_conf": {"erm_layer": 3}}, "erm_layer: 3 is none of the encoder's layers, 1 to 2"),
+        ({"model_conf": {"erm_layer": 0}}, "erm_layer: 0 is none of the encoder's layers, 1 to 2"),
         ({"model_conf": {"mask_probability": 15}}, "mask_probability: 15 is no share above 0"),
     ],
 )
