@@ -103,7 +103,7 @@ decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
 for set in $further_sets; do train_set+=_and_$set; done
-if [ "$train_set" = train ]; then skip_stages+=" 4"; fi
+if [ "$train_set" = train ] && [ -z "$study" ]; then skip_stages+=" 4"; fi # a study's rows have their own
 if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then
   raw=$data

@@ -29,11 +29,12 @@ if tool == "overrides":
 with open("calls", "a") as calls:
     print(tool, *words, sep="\\t", file=calls)
 options = dict(zip(words, words[1:]))
+SETS = options.get("--sets", "").split()
 made = {
     "prepare_speech": ["--out", ["test_fr/text.tgt"]],
     "train": ["--output_dir", ["valid.ce_st.ave.pth", "valid.loss.ave.pth"]],
-    "extract_features": ["--out", ["train/feats.scp", "dev/feats.scp"]],
-    "extract_teacher": ["--out", ["train/feats.scp", "dev/feats.scp"]],
+    "extract_features": ["--out", [f"{name}/feats.scp" for name in SETS]],
+    "extract_teacher": ["--out", [f"{name}/feats.scp" for name in SETS]],
     "likelihood": ["--out", ["test_fr/nll.st"]],
     "similarity": ["--out", ["similarity.json"]],
     "add_languages": ["--out", []],  # the tokenizer has them
@@ -44,6 +45,8 @@ for file in files if folder in options else []:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(options[folder].split("/")[1] + " text\\n")  # the recipe for an utterance
 """
+
+TRAIN_DATA = "--train_data_path_and_name_and_type"
 
 
 class Driver:
@@ -115,9 +118,7 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
         changed = dict(value.split("=") for value in values(words, "--model_conf"))
         expected = {"w_asr": "0.35", "w_mt": "0.2", "w_cml": "0", "alpha_st": "0.8"}
         assert changed == expected | {"alpha_mt": "0"}
-        (speech,) = (
-            v for v in values(words, "--train_data_path_and_name_and_type") if "speech" in v
-        )
+        (speech,) = (v for v in values(words, TRAIN_DATA) if "speech" in v)
         assert speech == "dump/asterisk/encoder_below_top_1/train/feats.scp,speech,kaldi_ark"
         assert "top_blocks=1" in values(words, "--speech_encoder_conf")
     settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
@@ -150,6 +151,22 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     (command,) = values(words, "--command")
     assert shlex.split(command) == ["./run.sh", "--langs", "fr", *study]  # can be pasted
     assert [tool for tool, _ in driver(*study)] == ["study"]  # all else is there
+
+
+def test_a_row_with_further_data_has_them_made(driver):
+    """Stage 4 is skipped for the rows without."""
+    untranslated = driver.folder / "dump/asterisk/raw/untranslated"
+    untranslated.mkdir(parents=True)
+    study = ["--study", "ablation", "--study_folds", "0", "--study_rows", "7_cml 8_pseudo"]
+    calls = driver(*study)
+    assert [tool for tool, _ in calls].count("translate_text") == 1
+    row = "exp/asterisk/ablation/{}".format
+    before, pseudo = (trainings(calls)[row(name)] for name in ("7_cml", "8_pseudo"))
+    (text,) = (v for v in values(before, TRAIN_DATA) if v.endswith("text.tgt,target_text,text"))
+    assert text.startswith("dump/asterisk/raw/train/")
+    (text,) = (v for v in values(pseudo, TRAIN_DATA) if v.endswith("text.tgt,target_text,text"))
+    assert text.startswith("dump/asterisk/raw/train_with_pseudo/")
+    assert [tool for tool, _ in driver(*study)] == ["study"]
 
 
 def test_a_changed_row_is_trained_again_and_so_are_those_that_build_on_it(driver):
@@ -230,5 +247,5 @@ def test_strategies_of_the_recipes_own_training(driver):
     assert values(options, "--teacher") == ["exp/asterisk/lm"]
     frozen, joint = trainings(driver("--stop_stage", "7")).values()
     assert values(frozen, "--language_model") == ["exp/asterisk/lm"]
-    (speech,) = (v for v in values(joint, "--train_data_path_and_name_and_type") if "speech" in v)
+    (speech,) = (v for v in values(joint, TRAIN_DATA) if "speech" in v)
     assert speech == "dump/asterisk/raw/train/wav.scp,speech,sound"
