@@ -82,7 +82,7 @@ if [ -n "$override" ]; then
   overrides=$(python -m comsl.bin.overrides --run $override)
   eval "parse_options $overrides" # words that are quoted
 fi
-[[ $frozen_phase =~ ^(none|some|all)$ ]] || die "--frozen_phase is none, some or all, not '$frozen_phase'"
+check_experiment
 
 data=$datadir/$recipe
 raw=$dumpdir/$recipe/raw

@@ -3,6 +3,7 @@ import than all else, isn't needed for that."""
 
 import argparse
 import inspect
+import math
 from collections.abc import Callable, Mapping
 
 from comsl.adapter import Adapter
@@ -48,10 +49,24 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
 
 
 def check_settings(name: str, part: Callable, settings: Mapping) -> None:
-    """DataError: the option `name` gives a part of the model a setting that it doesn't have."""
+    """DataError: the option `name` gives a part of the training a setting that it doesn't have, or
+    no number for one that is a number."""
     known = inspect.signature(part).parameters
     if unknown := sorted(settings.keys() - known.keys()):
         raise DataError(f"{name}: {part.__name__} has no setting '{unknown[0]}'")
+    for setting, value in settings.items():
+        default = known[setting].default
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise DataError(f"{name}: {setting} is true or false, not {value!r}")
+        if isinstance(default, int | float):
+            check_number(f"{name}: {setting}", value)
+
+
+def check_number(setting: str, value: object) -> None:
+    """DataError: it is none, such as what YAML reads as text."""
+    if not isinstance(value, int | float) or math.isnan(value):
+        hint = "; to YAML 1e-3 is text: write 1.0e-3" if isinstance(value, str) else ""
+        raise DataError(f"{setting} is a number, not {value!r}{hint}")
 
 
 def _is_taught(model_conf: Mapping) -> bool:

@@ -146,6 +146,8 @@ class ComSLModel(AbsESPnetModel):
         super().__init__()
         self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
         self.weights |= {"ctc": w_ctc, "const": w_const, "waco": w_waco, "mml": w_mml}
+        if not any(self.weights.values()):
+            raise DataError("model_conf: every objective's weight is 0, nothing would be learnt")
         self.needs_speech = any(weight for name, weight in self.weights.items() if name != "mt")
         if self.needs_speech and adapter is None:
             raise DataError("all weights but w_mt need a speech encoder: set speech_encoder")

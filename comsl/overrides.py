@@ -43,8 +43,8 @@ def read(path: Path) -> dict:
         raise DataError(f"{path}: no such file")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: no YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no YAML in UTF-8: {error}") from None
     if not isinstance(settings, dict) or not isinstance(settings.get(RUN, {}), dict):
         raise DataError(f"{path}: write settings as lines `name: value`, those of run.sh under run")
     return settings

@@ -14,7 +14,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from comsl.batch_sampler import build_batch_sampler
-from comsl.configuration import SPEECH_ENCODERS, build_model
+from comsl.configuration import SPEECH_ENCODERS, build_model, check_number, check_settings
 from comsl.errors import DataError
 from comsl.model import ComSLModel
 from comsl.preprocessor import ComSLPreprocessor
@@ -101,6 +101,10 @@ class ComSLTask(AbsTask):
         unknown = set(args.component_lr) - {name for name, _ in model.named_children()}
         if unknown:
             raise DataError(f"component_lr: no component {sorted(unknown)[0]} in this model")
+        for component, lr in args.component_lr.items():
+            check_number(f"component_lr: {component}", lr)
+        optimizer = abs_task.optim_classes[args.optim]
+        check_settings("optim_conf", optimizer, args.optim_conf)
         groups = []
         for component, module in model.named_children():
             lr = {"lr": args.component_lr[component]} if component in args.component_lr else {}
@@ -109,7 +113,7 @@ class ComSLTask(AbsTask):
             others = [p for p in parameters if p.dim() <= 1]
             groups += [{"params": decayed} | lr, {"params": others, "weight_decay": 0.0} | lr]
         groups = [group for group in groups if group["params"]]
-        return [abs_task.optim_classes[args.optim](groups, **args.optim_conf)]
+        return [optimizer(groups, **args.optim_conf)]
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:

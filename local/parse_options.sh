@@ -29,12 +29,17 @@ print_help() {
   done
 }
 
-# parse_options "$@": sets the variable of every `--name value`; the last one wins. A default that is a whole number
-# or true/false says that the value must be one too.
-parse_options() {
+declare -A option_defaults
+remember_defaults() {
   local name
-  local -A default
-  for name in $(option_names); do default[$name]=${!name}; done
+  for name in $(option_names); do option_defaults[$name]=${!name}; done
+}
+remember_defaults
+
+# parse_options "$@": sets the variable of every `--name value`; the last one wins. A default that is a number, a whole
+# number or true/false says that the value must be one too.
+parse_options() {
+  local name default
   while [ $# -gt 0 ]; do
     if [ "$1" = --help ] || [ "$1" = -h ]; then
       print_help
@@ -45,8 +50,10 @@ parse_options() {
       die "unknown option $1: --help lists the options"
     fi
     [ $# -gt 1 ] || die "option $1 needs a value"
-    if [[ ${default[$name]} =~ ^[0-9]+$ && ! $2 =~ ^[0-9]+$ ]]; then die "option $1 wants a whole number, not '$2'"; fi
-    if [[ ${default[$name]} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
+    default=${option_defaults[$name]}
+    if [[ $default =~ ^[0-9]+$ && ! $2 =~ ^[0-9]{1,9}$ ]]; then die "option $1 wants a whole number, not '$2'"; fi
+    if [[ $default =~ ^[0-9]+\.[0-9]+$ && ! $2 =~ ^[0-9]*\.?[0-9]+$ ]]; then die "option $1 wants a number, not '$2'"; fi
+    if [[ $default =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option $1 wants true or false, not '$2'"; fi
     printf -v "$name" '%s' "$2"
     shift 2
   done
@@ -54,7 +61,11 @@ parse_options() {
 
 # What one option alone can't tell: names that would put one thing in another's place, languages that make no sense.
 check_options() {
-  local name lang seen=$target_lang
+  local name lang words seen=$target_lang
+  for name in override study_rows study_folds; do # lists: blanks around them say nothing
+    read -ra words <<<"${!name}"
+    printf -v "$name" '%s' "${words[*]}"
+  done
   [[ $recipe =~ ^[[:alnum:]_][[:alnum:]_.-]*$ ]] ||
     die "--recipe names folders: letters, digits, points, hyphens and underscores, not '$recipe'"
   for name in datadir dumpdir expdir; do
@@ -67,4 +78,13 @@ check_options() {
     [[ " $seen " != *" $lang "* ]] || die "--langs names '$lang' twice, or the language of the translations"
     seen+=" $lang"
   done
+}
+
+# The same of what an override file may set too.
+check_experiment() {
+  [[ $frozen_phase =~ ^(none|some|all)$ ]] || die "--frozen_phase is none, some or all, not '$frozen_phase'"
+  [[ $tag =~ ^([[:alnum:]_][[:alnum:]_./-]*)?$ && $tag != *..* ]] ||
+    die "--tag names a folder: letters, digits, points, hyphens and underscores, not '$tag'"
+  [[ ! $tag =~ ^(lm|lm_train|whisper_train|logs|report|alignment|cascade|mt-true-transcript|whisper-[a-z-]*)$ ]] ||
+    die "--tag: the recipe has a folder '$tag' already, which is no experiment"
 }

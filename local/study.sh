@@ -39,12 +39,15 @@ compared_row() {
 fold_name() { if [ "$1" = 0 ]; then echo "$recipe"; else echo "${recipe}_fold$1"; fi; }
 
 check_study() {
-  local row
+  local row twice
   studies | grep -qxF -- "$study" || die "there is no study '$study': choose from $(studies | paste -sd ' ')"
   for row in $study_rows; do
     rows | grep -qxF -- "$row" || die "study $study has no row '$row': choose from $(rows | paste -sd ' ')"
   done
-  [[ $study_folds =~ ^[0-9\ ]*$ ]] || die "--study_folds is '$study_folds': write numbers, such as \"0 1 2\""
+  [[ "$study_folds " =~ ^((0|[1-9][0-9]*)\ )*$ || -z $study_folds ]] ||
+    die "--study_folds is '$study_folds': write numbers, such as \"0 1 2\""
+  twice=$(tr ' ' '\n' <<<"$study_folds" | sort | uniq -d | sed -n 1p)
+  [ -z "$twice" ] || die "--study_folds names fold $twice twice"
   [ -z "$override$tag$compare_with" ] || die "--study sets --override, --tag and --compare_with itself, row by row"
   [ "$stage $stop_stage" = "1 11" ] || die "--study takes its rows through all stages: --skip_stages leaves some out"
 }
@@ -58,13 +61,40 @@ run_row() {
     --override "$(row_files "$2" | paste -sd ' ')" --tag "$study/$2" "${@:3}"
 }
 
-# check_row FOLD ROW: in a subshell, where the row's options don't touch those of others.
-check_row() (
-  # shellcheck disable=SC2046 # several files
-  overrides=$(python -m comsl.bin.overrides --run $(row_files "$2"))
-  # shellcheck disable=SC2086 # several options
+# Options by which the table finds its rows, and those that make what the rows share; no row can change them.
+table_options="datadir dumpdir expdir recipe langs target_lang test_set decode_config stage stop_stage dry_run"
+table_options+=" study override tag compare_with"
+shared_options() { echo "silence speech_encoder $(options_of stage_1) $(options_of stage_2) $(options_of stage_3)"; }
+
+values_of() {
+  local name
+  for name in "$@"; do echo "$name ${!name}"; done
+}
+
+# set_row ROW: sets its options, or says why they can't be.
+# shellcheck disable=SC2046,SC2086 # several files, several options
+set_row() {
+  local overrides before after changed
+  command python -m comsl.bin.overrides $(row_files "$1") >/dev/null
+  overrides=$(command python -m comsl.bin.overrides --run $(row_files "$1"))
+  before=$(values_of $table_options)
   parse_options $study_opts
+  before+=$'\n'$(values_of $(shared_options))
   eval "parse_options $overrides"
+  after=$(values_of $table_options $(shared_options))
+  changed=$(comm -13 <(sort <<<"$before") <(sort <<<"$after") | sed -n '1s/ .*//p')
+  [ -z "$changed" ] || die "row $1 of study $study changes --$changed, which all rows share: give it to run.sh itself"
+}
+
+# Both in a subshell, where the row's options don't touch those of others.
+check_row() (
+  set_row "$1"
+  check_experiment
+  check_files 6
+)
+# check_row_data FOLD ROW
+check_row_data() (
+  set_row "$2"
   # shellcheck disable=SC2034 # check_3 reads it
   raw=$dumpdir/$(fold_name "$1")/raw
   check_3
@@ -76,7 +106,7 @@ prepare_study() {
   for fold in $study_folds; do
     echo "study $study: data of $(fold_name "$fold")"
     run_row "$fold" "$(selected_rows | sed -n 1p)" --stop_stage 3
-    for row in $(selected_rows); do check_row "$fold" "$row"; done
+    for row in $(selected_rows); do check_row_data "$fold" "$row"; done
     for lang in $langs; do texts+=("$dumpdir/$(fold_name "$fold")/raw/${test_set}_$lang/text.tgt"); done
   done
   twice=$(cut -d ' ' -f 1 "${texts[@]}" | sort | uniq -d | sed -n 1p)
@@ -87,6 +117,7 @@ prepare_study() {
 run_study() {
   local fold row other folds=()
   study_folds=${study_folds:-0}
+  for row in $(selected_rows); do check_row "$row"; done
   if ! $dry_run; then prepare_study; fi
   for fold in $study_folds; do
     folds+=(--fold "$dumpdir/$(fold_name "$fold")/raw" "$expdir/$(fold_name "$fold")/$study")

@@ -133,6 +133,8 @@ def test_a_value_is_judged_by_the_default_not_by_the_value_before_it(driver: Dri
     assert done.returncode == 0
     assert driver.calls() == ["1"]
     assert "option --nj wants a whole number" in error_line(driver("--nj", 2, "--nj", "two"))
+    assert "option --scale wants a number, not 'half'" in error_line(driver("--scale", "half"))
+    assert driver("--scale", 1, "--scale", 0.5).returncode == 0
 
 
 def test_range_of_stages(driver: Driver) -> None:

@@ -279,6 +279,10 @@ def test_a_teacher_that_teaches_nothing_is_not_loaded(tiny_lm, alpha_mt, loaded)
         ({"model_conf": {"erm_layer": 3}}, "erm_layer: 3 is none of the encoder's layers, 1 to 2"),
         ({"model_conf": {"erm_layer": 0}}, "erm_layer: 0 is none of the encoder's layers, 1 to 2"),
         ({"model_conf": {"mask_probability": 15}}, "mask_probability: 15 is no share above 0"),
+        ({"model_conf": {"w_mt": 0}}, "every objective's weight is 0"),
+        ({"model_conf": {"w_cml": "1e-1"}}, "model_conf: w_cml is a number, not '1e-1'; to YAML"),
+        ({"model_conf": {"bf16": 1}}, "model_conf: bf16 is true or false, not 1"),
+        ({"model_conf": {"w_mt": None}}, "model_conf: w_mt is a number, not None"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(tiny_lm, settings, complaint):

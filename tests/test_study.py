@@ -145,12 +145,13 @@ def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
         ("", "write settings as lines"),
         ("run: none", "write settings as lines"),
         ("model_conf: {w_cml: 0", "no YAML"),
+        ("run: {tsv: Übung.tsv}", "no YAML in UTF-8"),
         ("optim_conf: {betas: [0.9, 0.99]}", "betas is a list"),
     ],
 )
 def test_a_bad_row_is_one_line(tmp_path, text, complaint):
     if text is not None:
-        (tmp_path / "row.yaml").write_text(text)
+        (tmp_path / "row.yaml").write_text(text, encoding="latin-1")
     done = run_tool("overrides", tmp_path / "row.yaml", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()

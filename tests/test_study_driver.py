@@ -43,7 +43,8 @@ folder, files = made.get(tool, ["--out", [".keep"]])
 for file in files if folder in options else []:
     path = Path(options[folder], file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(options[folder].split("/")[1] + " text\\n")  # the recipe for an utterance
+    recipe = options[folder].split("/")[1]  # names an utterance; fold 9 has fold 1's
+    path.write_text(recipe.replace("fold9", "fold1") + " text\\n")
 """
 
 TRAIN_DATA = "--train_data_path_and_name_and_type"
@@ -187,7 +188,10 @@ def test_a_changed_row_is_trained_again_and_so_are_those_that_build_on_it(driver
         (["--tag", "mine"], "--study sets --override, --tag and --compare_with itself"),
         (["--stop_stage", "6"], "--study takes its rows through all stages"),
         (["--study_rows", "7_cml 8_pseudo"], "there is no set dump/asterisk/raw/untranslated"),
-        (["--study_folds", "1 1"], "--study_folds 1 1: utterance 'asterisk_fold1' is in the test"),
+        (["--study_folds", "1 9"], "--study_folds 1 9: utterance 'asterisk_fold1' is in the test"),
+        (["--study_folds", "1 0 1"], "--study_folds names fold 1 twice"),
+        (["--study_folds", "01"], "--study_folds is '01': write numbers"),
+        (["--study_opts", "--langs es"], "row 1_st of study ablation changes --langs, which all"),
     ],
 )
 def test_what_no_row_or_not_all_can_have_is_said_before_any_trains(driver, options, complaint):
@@ -198,6 +202,47 @@ def test_what_no_row_or_not_all_can_have_is_said_before_any_trains(driver, optio
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {complaint}")
     assert not trainings(driver.calls())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("optim_conf: {betas: [0.9, 0.98]}", "conf/mine/2.yaml: betas is a list"),
+        ("run: {frozen_phase: sometimes}", "--frozen_phase is none, some or all, not 'sometimes'"),
+        ("run: {train_config: conf/no.yaml}", "--train_config: there is no file conf/no.yaml"),
+        ("run: {silence: 0.25}", "row 2 of study mine changes --silence, which all rows share"),
+        ("run: {tag: mine}", "row 2 of study mine changes --tag, which all rows share"),
+        ("run: {top_blocks: two}", "option --top_blocks wants a whole number, not 'two'"),
+        ("run: {blocks: 2}", "unknown option --blocks"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_what_a_row_cannot_be_is_said_before_anything_runs(driver, text, complaint, dry_run):
+    (driver.folder / "conf/mine").mkdir()
+    (driver.folder / "conf/mine/1.yaml").write_text("{}\n")
+    (driver.folder / "conf/mine/2.yaml").write_text(text)
+    done = driver.run("--study", "mine", "--study_folds", "0", "--dry_run", dry_run)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {complaint}")
+    assert driver.calls() == []
+
+
+@pytest.mark.parametrize("tag", ["lm", "whisper-zero-shot", "a b", "../x", ".", "/"])
+def test_a_tag_is_the_name_of_a_folder_of_its_own(driver, tag):
+    done = driver.run("--tag", tag)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: --tag")
+    assert driver.calls() == []
+
+
+def test_blanks_name_no_rows_and_no_files(driver):
+    study = ["--study", "ablation", "--study_rows", " 1_st ", "--study_folds", " "]
+    assert list(trainings(driver(*study))) == ["exp/asterisk/ablation/1_st"]
+    assert "exp/asterisk/asterisk_joint" in trainings(
+        driver("--override", " ", "--stop_stage", "7")
+    )
 
 
 def test_a_dry_run_of_a_study_prints_its_commands(driver):

@@ -129,6 +129,10 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         assert torch.equal(first[name], second[name]) == name.startswith("language_model."), name
     with pytest.raises(DataError, match="no component decoder"):
         train(data, tiny_lm, tmp_path / "b", "--component_lr", "decoder=1.0")
+    with pytest.raises(DataError, match="component_lr: adapter is a number, not '1e-3'"):
+        train(data, tiny_lm, tmp_path / "b", "--component_lr", "adapter=1e-3")
+    with pytest.raises(DataError, match=r"optim_conf: \w+ has no setting 'momentun'"):
+        train(data, tiny_lm, tmp_path / "b", "--optim_conf", "momentun=0.9")
 
 
 def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm, tmp_path):
