@@ -79,8 +79,7 @@ if [ -n "$study" ]; then check_study; fi
 
 if [ -n "$override" ]; then
   # shellcheck disable=SC2086 # several files
-  overrides=$(python -m comsl.bin.overrides --run $override)
-  eval "parse_options $overrides" # words that are quoted
+  parse_overrides $override
 fi
 check_experiment
 
@@ -103,12 +102,7 @@ decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
 for set in $further_sets; do train_set+=_and_$set; done
-if [ "$train_set" = train ] && [ -z "$study" ]; then skip_stages+=" 4"; fi # a study's rows have their own
-if $skip_train; then skip_stages+=" 3 6"; fi
-if $text_only; then
-  raw=$data
-  skip_stages+=" 2"
-fi
+if $text_only; then raw=$data; fi
 print_command() { printf '%q ' "$@" && echo; }
 show=
 if $dry_run; then
@@ -358,6 +352,9 @@ if [ -n "$study" ]; then
   run_study
   exit
 fi
+if [ "$train_set" = train ]; then skip_stages+=" 4"; fi # after studies, whose rows find out for themselves
+if $skip_train; then skip_stages+=" 3 6"; fi
+if $text_only; then skip_stages+=" 2"; fi
 run_stages "$stage" "$stop_stage"
 if [ "$stop_stage" -ge 9 ] && [ -f "$report/index.html" ]; then
   sed -n '/^## BLEU$/,/^Signature/p' "$report/RESULTS.md"

@@ -59,6 +59,13 @@ parse_options() {
   done
 }
 
+# parse_overrides FILE...: sets what the files say under `run`.
+parse_overrides() {
+  local overrides
+  overrides=$(command python -m comsl.bin.overrides --run "$@") # in a dry run too
+  eval "parse_options $overrides"                               # words that are quoted
+}
+
 # What one option alone can't tell: names that would put one thing in another's place, languages that make no sense.
 check_options() {
   local name lang words seen=$target_lang

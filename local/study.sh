@@ -71,31 +71,26 @@ values_of() {
   for name in "$@"; do echo "$name ${!name}"; done
 }
 
-# set_row ROW: sets its options, or says why they can't be.
+# Both checks are in a subshell, where the row's options don't touch those of others.
 # shellcheck disable=SC2046,SC2086 # several files, several options
-set_row() {
-  local overrides before after changed
-  command python -m comsl.bin.overrides $(row_files "$1") >/dev/null
-  overrides=$(command python -m comsl.bin.overrides --run $(row_files "$1"))
+check_row() (
   before=$(values_of $table_options)
   parse_options $study_opts
   before+=$'\n'$(values_of $(shared_options))
-  eval "parse_options $overrides"
+  parse_overrides $(row_files "$1")
   after=$(values_of $table_options $(shared_options))
   changed=$(comm -13 <(sort <<<"$before") <(sort <<<"$after") | sed -n '1s/ .*//p')
   [ -z "$changed" ] || die "row $1 of study $study changes --$changed, which all rows share: give it to run.sh itself"
-}
-
-# Both in a subshell, where the row's options don't touch those of others.
-check_row() (
-  set_row "$1"
   check_experiment
   check_files 6
+  command python -m comsl.bin.overrides $(row_files "$1") >/dev/null
 )
+
 # check_row_data FOLD ROW
+# shellcheck disable=SC2034,SC2046,SC2086 # check_3 reads raw; several files, several options
 check_row_data() (
-  set_row "$2"
-  # shellcheck disable=SC2034 # check_3 reads it
+  parse_options $study_opts
+  parse_overrides $(row_files "$2")
   raw=$dumpdir/$(fold_name "$1")/raw
   check_3
 )
