@@ -6,8 +6,8 @@ The experiment's own data and settings, the same batches for all. Needs stages 1
 import argparse
 from pathlib import Path
 
-from benchmarks.common import interleave, parser, peak_memory, report, row
-from benchmarks.train_step import Training, configuration, count_flops
+from benchmarks.common import parser, report, row
+from benchmarks.train_step import Training, configuration, count_flops, measure
 
 ALL = "all objectives"
 OFF = {
@@ -33,26 +33,10 @@ def build(name: str, options: argparse.Namespace) -> Training:
     return Training(args, options.batches)
 
 
-def run_once(name: str, options: argparse.Namespace) -> None:
-    """A round in a process of its own, for its memory."""
-    import torch
-
-    torch.set_num_threads(options.threads)
-    build(name, options).run()
-
-
 def main() -> None:
     """Measure and report."""
     options = parse_args()
-    import torch
-
-    torch.set_num_threads(options.threads)
-    names = [ALL, *OFF]
-    trainings = {name: build(name, options) for name in names}
-    seconds = interleave(
-        {name: training.run for name, training in trainings.items()}, options.repeats
-    )
-    memory = {name: peak_memory(run_once, name, options)[1] for name in names}
+    trainings, seconds, memory = measure(build, [ALL, *OFF], options)
     rows = []
     for name in OFF:
         rows.append(row(name, seconds[name], seconds[ALL], "s a round", "lower"))

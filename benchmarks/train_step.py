@@ -6,7 +6,7 @@ experiment's own configurations say, read through ESPnet's loader. Needs stages 
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.common import interleave, matrix_peak, parser, peak_memory, report, row
@@ -143,6 +143,9 @@ class PublishedTraining(Training):
         return torch.stack(speech), *padded
 
 
+Build = Callable[[str, argparse.Namespace], Training]  # by name; a module's function
+
+
 def build(name: str, options: argparse.Namespace) -> Training:
     """One of the compared trainings, ready to run."""
     frozen, joint = options.experiment / "frozen", options.experiment
@@ -161,12 +164,27 @@ def build(name: str, options: argparse.Namespace) -> Training:
     return Training(args, options.batches)
 
 
-def run_once(name: str, options: argparse.Namespace) -> None:
+def run_once(build: Build, name: str, options: argparse.Namespace) -> None:
     """A round in a process of its own, for its memory."""
     import torch
 
     torch.set_num_threads(options.threads)
     build(name, options).run()
+
+
+def measure(
+    build: Build, names: Sequence[str], options: argparse.Namespace
+) -> tuple[dict[str, Training], dict[str, float], dict[str, float]]:
+    """By name: the trainings, seconds a round as they take turns, peak memory in GiB."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    trainings = {name: build(name, options) for name in names}
+    seconds = interleave(
+        {name: training.run for name, training in trainings.items()}, options.repeats
+    )
+    memory = {name: peak_memory(run_once, build, name, options)[1] for name in names}
+    return trainings, seconds, memory
 
 
 def count_flops(training: Training) -> int:
@@ -182,15 +200,8 @@ def count_flops(training: Training) -> int:
 def main() -> None:
     """Measure and report."""
     options = parse_args()
-    import torch
-
-    torch.set_num_threads(options.threads)
     names = [*BASELINES, *OURS]
-    trainings = {name: build(name, options) for name in names}
-    seconds = interleave(
-        {name: training.run for name, training in trainings.items()}, options.repeats
-    )
-    memory = {name: peak_memory(run_once, name, options)[1] for name in names}
+    trainings, seconds, memory = measure(build, names, options)
     rate = {name: len(trainings[name].utterances) / seconds[name] for name in names}
     rows = []
     for name in OURS:
