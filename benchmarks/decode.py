@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def choose(options: argparse.Namespace) -> dict[str, dict[str, str]]:
     """Language -> utterance -> path, evenly over each test set."""
-    from comsl.data.kaldi import read_table
+    from comsl.corpora.kaldi import read_table
 
     chosen = {}
     for lang in options.langs.split():
@@ -57,7 +57,7 @@ class Ours:
         self.clips, self.options = clips, options
 
     def run(self) -> list[str]:
-        from comsl.data.waves import read_wave
+        from comsl.corpora.waves import read_wave
 
         named = [
             (lang, key, path) for lang, table in self.clips.items() for key, path in table.items()
@@ -72,13 +72,13 @@ class OpenAI:
     """openai-whisper, clip by clip."""
 
     def __init__(self, clips: dict[str, dict[str, str]], options: argparse.Namespace):
-        from comsl.whisper_weights import load_whisper
+        from comsl.encoders.whisper_weights import load_whisper
 
         self.model = load_whisper("base", "downloads")
         self.clips, self.options = clips, options
 
     def run(self) -> list[str]:
-        from comsl.data.waves import read_wave
+        from comsl.corpora.waves import read_wave
 
         decoding = {"task": "translate", "beam_size": self.options.beam_size, "fp16": False}
         return [
@@ -105,7 +105,7 @@ class Faster:
     def run(self) -> list[str]:
         import numpy as np
 
-        from comsl.data.waves import read_wave
+        from comsl.corpora.waves import read_wave
 
         texts = []
         for lang, table in self.clips.items():
@@ -154,7 +154,7 @@ def main() -> None:
     options = parse_args()
     import torch
 
-    from comsl.data.waves import count_samples
+    from comsl.corpora.waves import count_samples
 
     torch.set_num_threads(options.threads)
     clips = choose(options)

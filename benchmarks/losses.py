@@ -1,9 +1,9 @@
 """Time and memory of ComSL's likelihood losses against the size of the vocabulary.
 
-Ours forms logits for a few tokens at a time (comsl/objectives/likelihood.py); the baseline holds
-those of every branch and of the teacher, as one would write the formulas down. Both give the losses
-of all seven branches and the gradients of all states and of the LM head. Memory is what is added at
-most to the states, the head and its gradient.
+Ours forms logits for a few tokens at a time (comsl/model/objectives/likelihood.py); the baseline
+holds those of every branch and of the teacher, as one would write the formulas down. Both give the
+losses of all seven branches and the gradients of all states and of the LM head. Memory is what is
+added at most to the states, the head and its gradient.
 """
 
 import argparse
@@ -50,8 +50,8 @@ class Step:
         self.x, self.y = torch.randint(vocabulary, (2, tokens))
 
     def chunked(self) -> float:
-        from comsl.language_model import Head
-        from comsl.objectives.likelihood import Group, likelihood
+        from comsl.model.language_model import Head
+        from comsl.model.objectives.likelihood import Group, likelihood
 
         head, x, masked = Head(self.weight, self.bias), self.x, len(self.states["mtp"])
         groups = [
@@ -94,7 +94,7 @@ def added_memory(method: str, vocabulary: int, options: argparse.Namespace) -> f
     """Bytes that a step takes at most, without those of the head's new gradient."""
     import torch
 
-    importlib.import_module("comsl.objectives.likelihood")  # not a part of the step
+    importlib.import_module("comsl.model.objectives.likelihood")  # not a part of the step
     torch.set_num_threads(options.threads)
     step = Step(vocabulary, options.width, options.tokens)
     before = reset_high_water()

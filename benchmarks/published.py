@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from whisper.audio import log_mel_spectrogram
 
-from comsl.model import ComSLModel
-from comsl.objectives.cml import choose_masked
+from comsl.model.composite import ComSLModel
+from comsl.model.objectives.cml import choose_masked
 from comsl.sequences import Sequences
 
 

@@ -25,7 +25,7 @@ class Corpus:
     """Some utterances of a training set, each several times over."""
 
     def __init__(self, args: argparse.Namespace, utterances: int, copies: int, folder: Path):
-        from comsl.data.kaldi import read_table, write_table
+        from comsl.corpora.kaldi import read_table, write_table
 
         self.args, self.raw = argparse.Namespace(**vars(args)), folder / "raw"
         self.encoder = folder / "encoder"
@@ -39,8 +39,8 @@ class Corpus:
         self.seconds = self._measure(read_table(self.raw / "wav.scp"))
 
     def _measure(self, wav_scp: dict[str, str]) -> float:
-        from comsl.data.audio import RATE
-        from comsl.data.waves import count_samples
+        from comsl.corpora.audio import RATE
+        from comsl.corpora.waves import count_samples
 
         return sum(count_samples(wav_scp).values()) / RATE
 
@@ -48,7 +48,7 @@ class Corpus:
         """Encoder states, from the beginning."""
         import shutil
 
-        from comsl.encoder_states import EncoderStates, Settings
+        from comsl.training.encoder_states import EncoderStates, Settings
 
         shutil.rmtree(self.encoder, ignore_errors=True)
         encoder = self.args.speech_encoder_conf

@@ -67,7 +67,7 @@ class Training:
         from espnet2.iterators.sequence_iter_factory import RawSampler
         from espnet2.train.distributed_utils import DistributedOption
 
-        from comsl.task import ComSLTask
+        from comsl.training.task import ComSLTask
 
         torch.manual_seed(0)
         self.model = ComSLTask.build_model(args).train()
@@ -104,8 +104,8 @@ class PublishedTraining(Training):
 
     def __init__(self, args: argparse.Namespace, batches: int, batch_size: int):
         super().__init__(args, batches)
-        from comsl.data.kaldi import read_table
-        from comsl.task import ComSLTask
+        from comsl.corpora.kaldi import read_table
+        from comsl.training.task import ComSLTask
 
         self.batch_size = batch_size
         self.preprocess = ComSLTask.build_preprocess_fn(args, train=True)
@@ -127,7 +127,7 @@ class PublishedTraining(Training):
         from torch.nn.functional import pad
         from torch.nn.utils.rnn import pad_sequence
 
-        from comsl.data.waves import read_wave
+        from comsl.corpora.waves import read_wave
 
         samples, speech, texts = int(SECONDS * 16000), [], []
         for key in keys:

@@ -12,14 +12,14 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.configuration import build_model
-from comsl.data.audio import RATE, is_silent, read_audio
-from comsl.data.waves import Wave
+from comsl.corpora.audio import RATE, is_silent, read_audio
+from comsl.corpora.waves import Wave
 from comsl.errors import DataError
 from comsl.languages import language
-from comsl.model import Branch, ComSLModel
-from comsl.objectives.likelihood import likelihood
+from comsl.model.composite import Branch, ComSLModel
+from comsl.model.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
+from comsl.training.build import build_model
 
 Audio = str | Path | tuple[np.ndarray, int]
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)

@@ -5,8 +5,8 @@ import logging
 import time
 from pathlib import Path
 
-from comsl.data.kaldi import write_text
-from comsl.data.waves import Wave
+from comsl.corpora.kaldi import write_text
+from comsl.corpora.waves import Wave
 from comsl.inference import SpeechTranslator
 
 

@@ -26,7 +26,7 @@ row_files() {
   done
 }
 
-# The row that a row is compared with, as in comsl/study.py: the one above it where they build on each other, else the
+# The row that a row is compared with, as in comsl/evaluation/study.py: the one above it where they build on each other, else the
 # first.
 compared_row() {
   if [[ $1 =~ ^[0-9] ]]; then

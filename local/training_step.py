@@ -57,7 +57,7 @@ def write_language_model(folder: Path) -> None:
 
 def parse_configuration(size: str, optimizer: str, folder: Path) -> argparse.Namespace:
     """The recipe's joint phase, with the language model of `folder`."""
-    from comsl.task import ComSLTask
+    from comsl.training.task import ComSLTask
 
     args = ComSLTask.get_parser().parse_args(
         [
@@ -87,7 +87,7 @@ def run_step(args: argparse.Namespace, seconds: float, trace: MemoryTrace) -> No
     """Build, forward, backward, clip, update: as ESPnet's trainer does."""
     import torch
 
-    from comsl.task import ComSLTask
+    from comsl.training.task import ComSLTask
 
     torch.manual_seed(1)
     model = ComSLTask.build_model(args).train()

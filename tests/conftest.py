@@ -69,7 +69,7 @@ def write_whisper(path: Path) -> Path:
     """A random Whisper of width 16 in OpenAI's format, whose texts have at most 20 tokens."""
     from whisper.model import ModelDimensions, Whisper
 
-    from comsl.whisper_weights import save_whisper
+    from comsl.encoders.whisper_weights import save_whisper
 
     torch.manual_seed(0)
     model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 24, 16, 2, 1))
@@ -84,7 +84,7 @@ def write_whisper(path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_lm(tmp_path_factory) -> Path:
     """A folder with a random mBART (2 + 2 layers, width 32) and a tokenizer of PAIRS' pieces."""
-    from comsl.language_model import LanguageModel
+    from comsl.model.language_model import LanguageModel
 
     folder = tmp_path_factory.mktemp("lm")
     config = folder / "config.in.json"
@@ -105,7 +105,7 @@ def write_mbart50(folder: Path, texts: list[str]) -> Path:
     from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
     from transformers.models.mbart50.tokenization_mbart50 import FAIRSEQ_LANGUAGE_CODES
 
-    from comsl.language_model import LanguageModel
+    from comsl.model.language_model import LanguageModel
 
     folder.mkdir(parents=True)
     prefix = folder / "sentencepiece.bpe"
@@ -172,8 +172,8 @@ def batch(tokenizer) -> dict:
 @pytest.fixture(scope="session")
 def language_model(tiny_lm, tmp_path_factory) -> Path:
     """The folder of a language model's training, as stage 3 leaves it."""
-    from comsl.language_model import LanguageModel
-    from comsl.model import ComSLModel
+    from comsl.model.composite import ComSLModel
+    from comsl.model.language_model import LanguageModel
     from comsl.tokenizer import Tokenizer
 
     only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "alpha_mt": 0.0}

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from test_covost2 import CLIENT, name, table
 
-from comsl.data.synthesis import speak
+from comsl.corpora.synthesis import speak
 
 RATE = 48000  # of Common Voice's mp3
 VOICES = {"zh-CN": "cmn", "sv-SE": "sv", "mn": "kk"}  # it has no Mongolian

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from comsl.data import debian
-from comsl.data.audio import RATE, SILENCE, levels
+from comsl.corpora import debian
+from comsl.corpora.audio import RATE, SILENCE, levels
 
 PACKAGE = "asterisk-core-sounds-fr-g722"
 DIGITS = ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from comsl.data.kaldi import write_dir, write_table
+from comsl.corpora.kaldi import write_dir, write_table
 
 ENGLISH = (
     "Please enter your password, followed by the pound key.",
@@ -41,7 +41,7 @@ def write_raw(raw: Path, langs: tuple[str, ...] = ("es", "it")) -> None:
 
 def write_hypotheses(folder: Path, raw: Path, tasks: str, change=lambda text: text) -> None:
     """The references of `raw`, each put through `change`, as a system's output."""
-    from comsl.data.kaldi import read_table
+    from comsl.corpora.kaldi import read_table
 
     for source in raw.glob("test_*"):
         for task in tasks.split():

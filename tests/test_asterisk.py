@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_tool
 
-from comsl.data import archives, asterisk, asterisk_release, asterisk_text, debian, kaldi
-from comsl.data.asterisk_release import Release
-from comsl.data.parallel_text import normalise
+from comsl.corpora import archives, asterisk, asterisk_release, asterisk_text, debian, kaldi
+from comsl.corpora.asterisk_release import Release
+from comsl.corpora.parallel_text import normalise
 from comsl.errors import DataError
 
 RECIPE = ROOT / "egs2/asterisk/comsl1/local"

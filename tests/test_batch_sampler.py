@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from comsl.batch_sampler import BucketBatchSampler, build_batch_sampler
-from comsl.data.kaldi import read_table, write_table
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
+from comsl.training.batch_sampler import BucketBatchSampler, build_batch_sampler
 
 
 @pytest.fixture(scope="module")

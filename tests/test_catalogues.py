@@ -4,10 +4,10 @@ import struct
 
 import pytest
 
-from comsl.data import debian_l10n
-from comsl.data.catalogues import catalogue_pairs, help_pairs, manual_pairs
-from comsl.data.kaldi import read_table, validate_dir
-from comsl.data.parallel_text import Pair, pairs_of, unique
+from comsl.corpora import debian_l10n
+from comsl.corpora.catalogues import catalogue_pairs, help_pairs, manual_pairs
+from comsl.corpora.kaldi import read_table, validate_dir
+from comsl.corpora.parallel_text import Pair, pairs_of, unique
 from comsl.errors import DataError
 
 

@@ -9,13 +9,14 @@ import whisper
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from comsl import counts
-from comsl.adapter import Adapter
-from comsl.counts import SIZES, Clip, LanguageSize, Size, SpeechSize
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
+from comsl.encoders.cached import CachedStates
+from comsl.encoders.whisper import WhisperEncoder
+from comsl.model.adapter import Adapter
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
+from comsl.planning import counts
+from comsl.planning.counts import SIZES, Clip, LanguageSize, Size, SpeechSize
 from comsl.sequences import Sequences
-from comsl.speech_encoder import CachedStates, WhisperEncoder
 
 SPEECH = SpeechSize(80, 32, 3)
 

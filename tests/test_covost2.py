@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from conftest import ROOT, run_tool
 
-from comsl.data import archives, common_voice, covost2, kaldi
-from comsl.data.dropped import Dropped, check_share
+from comsl.corpora import archives, common_voice, covost2, kaldi
+from comsl.corpora.dropped import Dropped, check_share
 from comsl.errors import DataError
 from comsl.languages import LANGUAGES
 

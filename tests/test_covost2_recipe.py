@@ -10,7 +10,7 @@ import yaml
 from conftest import ROOT, write_mbart50, write_whisper
 from miniature_covost2 import ENGLISH, FAULTS, NEW, SENTENCES, write_corpora
 
-from comsl.data import kaldi
+from comsl.corpora import kaldi
 from comsl.inference import SpeechTranslator
 from comsl.tokenizer import Tokenizer
 

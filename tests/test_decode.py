@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from conftest import run_tool
 
-from comsl.data.kaldi import write_table
+from comsl.corpora.kaldi import write_table
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import torch
 from conftest import ROOT
 from test_training import DIMS, arguments, data, train  # noqa: F401 a fixture
 
-from comsl.deepspeed_trainer import read_config
 from comsl.errors import DataError
 from comsl.inference import load_model
+from comsl.training.deepspeed_trainer import read_config
 
 EPOCHS = 3
 # Without chance: no dropout, all tokens masked. Learning rates by component, a schedule, clipping,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from comsl.data import kaldi
+from comsl.corpora import kaldi
 from comsl.errors import DataError
 
 GOOD = {

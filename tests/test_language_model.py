@@ -7,7 +7,7 @@ from conftest import PAIRS, TINY_MBART, run_tool, write_mbart50, write_texts
 from sentencepiece import SentencePieceProcessor
 
 from comsl.inference import choose_checkpoint
-from comsl.language_model import LanguageModel
+from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 

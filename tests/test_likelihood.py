@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from comsl.language_model import Head
-from comsl.objectives import likelihood as module
-from comsl.objectives.likelihood import Group, likelihood
+from comsl.model.language_model import Head
+from comsl.model.objectives import likelihood as module
+from comsl.model.objectives.likelihood import Group, likelihood
 
 TOKENS, WIDTH, VOCABULARY = 11, 6, 23
 SLOPES = {"ce_mt": 0.8, "kd_mt": 0.2, "ce_st": 0.1, "kd_st": 0.9, "ce_asr": 0.7, "kd_asr": 0.0}

@@ -11,9 +11,9 @@ from test_model import OFF, build, gradients, single
 from torch import distributed
 from torchaudio.functional import forced_align, merge_tokens
 
-from comsl import model as model_module
 from comsl.errors import DataError
-from comsl.objectives.alignment import align, ctc, number_words
+from comsl.model import composite as model_module
+from comsl.model.objectives.alignment import align, ctc, number_words
 from comsl.sequences import Sequences
 
 METHODS = {

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from comsl.adapter import Adapter
-from comsl.configuration import build_model
+from comsl.encoders.cached import CachedStates
 from comsl.errors import DataError
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
-from comsl.objectives.cml import choose_masked
+from comsl.model.adapter import Adapter
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
+from comsl.model.objectives.cml import choose_masked
 from comsl.sequences import Sequences
-from comsl.speech_encoder import CachedStates
+from comsl.training.build import build_model
 
 ALL = {"w_st": 0.35, "w_asr": 0.35, "w_mt": 0.2, "w_cml": 0.1}
 OFF = dict.fromkeys(ALL, 0.0)

@@ -10,16 +10,17 @@ from test_model import OFF, build, gradients
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 from whisper.model import AudioEncoder
 
-from comsl.adapter import Adapter
 from comsl.bin.count_parameters import count_parameters
 from comsl.dimensions import WHISPER
+from comsl.encoders.cached import CachedStates
+from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
-from comsl.scheduler import PolynomialDecayLR
+from comsl.model.adapter import Adapter
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
-from comsl.speech_encoder import CachedStates, WhisperEncoder
-from comsl.task import ComSLTask
+from comsl.training.scheduler import PolynomialDecayLR
+from comsl.training.task import ComSLTask
 
 CONF = ROOT / "egs2/covost2/comsl1/conf"
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 3}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import run_tool
 
-from comsl.counts import Clip, train_joint
 from comsl.errors import DataError
-from comsl.plan import COSTS, GB, Job, Plan, read_costs
+from comsl.planning.counts import Clip, train_joint
+from comsl.planning.plan import COSTS, GB, Job, Plan, read_costs
 
 # egs2/asterisk on two cores: 1,426 clips to train on, 109 to validate on, 137 to test
 EMBEDDED = Job(

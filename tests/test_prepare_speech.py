@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import run_tool
 
-from comsl.data import kaldi
+from comsl.corpora import kaldi
 
 
 def tone(seconds: float, rate: int = 16000) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import run_tool
 
-from comsl.data import kaldi, pseudo
+from comsl.corpora import kaldi, pseudo
 from comsl.errors import DataError
 
 TRAIN = {"fr_a-1": ("La porte reste ouverte la nuit.", "The door stays open at night.")}

@@ -3,10 +3,10 @@
 import torch
 
 from benchmarks.published import published_loss
-from comsl.adapter import Adapter
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
-from comsl.speech_encoder import WhisperEncoder
+from comsl.encoders.whisper import WhisperEncoder
+from comsl.model.adapter import Adapter
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 

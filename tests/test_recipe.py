@@ -101,7 +101,7 @@ def test_the_packed_model_translates_a_prompt(work, monkeypatch):
     """By itself: Whisper's own weights are not fetched for it."""
     from comsl.inference import SpeechTranslator
 
-    monkeypatch.setattr("comsl.speech_encoder.load_whisper", None)
+    monkeypatch.setattr("comsl.encoders.whisper.load_whisper", None)
     translator = SpeechTranslator.from_pretrained(work / "exp/asterisk/joint/packed.zip")
     wav_scp = (work / "dump/asterisk/raw/test_fr/wav.scp").read_text().splitlines()
     clip = Path(wav_scp[0].split(" ", 1)[1])

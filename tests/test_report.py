@@ -18,9 +18,9 @@ from synthetic_set import (
     write_raw,
 )
 
-from comsl.curves import read_run
 from comsl.errors import DataError
-from comsl.report import Table
+from comsl.evaluation.curves import read_run
+from comsl.evaluation.report import Table
 
 PNG = b"\x89PNG\r\n"
 

@@ -10,9 +10,9 @@ import sacrebleu
 from conftest import ROOT
 from synthetic_set import write_hypotheses, write_raw
 
-from comsl import scoring
-from comsl.data.kaldi import read_table, write_table
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
+from comsl.evaluation import scoring
 from comsl.languages import LANGUAGES
 
 
@@ -225,7 +225,8 @@ def test_significance_of_a_clear_difference_and_of_none(tmp_path):
 
 def test_import_is_light():
     code = (
-        "import sys, comsl.scoring, comsl.report, comsl.curves, comsl.bin.score\n"
+        "import sys, comsl.bin.score\n"
+        "from comsl.evaluation import curves, report, scoring\n"
         "print([m for m in ('torch', 'matplotlib', 'sacrebleu', 'jiwer') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

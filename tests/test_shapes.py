@@ -3,9 +3,9 @@
 import pytest
 from conftest import run_tool, write_texts
 
-from comsl.data.kaldi import read_table, write_table
-from comsl.encoder_states import check_room
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
+from comsl.training.encoder_states import check_room
 
 
 def test_texts_that_are_too_long_are_left_out_and_listed(tiny_lm, tokenizer, tmp_path):

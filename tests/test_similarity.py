@@ -10,17 +10,17 @@ import yaml
 from conftest import PAIRS, run_tool
 from synthetic_set import write_raw
 
-from comsl import report
-from comsl.adapter import Adapter
-from comsl.data.kaldi import read_table
+from comsl.corpora.kaldi import read_table
+from comsl.encoders.whisper import WhisperEncoder, num_frames
 from comsl.errors import DataError
+from comsl.evaluation import report
+from comsl.evaluation.similarity import SECONDS, Similarity, average, compare, find_spans
+from comsl.evaluation.word_alignment import Word, write_ctm
 from comsl.inference import SpeechTranslator
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
+from comsl.model.adapter import Adapter
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
-from comsl.similarity import SECONDS, Similarity, average, compare, find_spans
-from comsl.speech_encoder import WhisperEncoder, num_frames
-from comsl.word_alignment import Word, write_ctm
 
 ENCODER = {"dims": {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 1}}
 

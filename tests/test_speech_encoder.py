@@ -10,8 +10,9 @@ import whisper
 from real_speech import prompts
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 
+from comsl.encoders.cached import CachedStates
+from comsl.encoders.whisper import WhisperEncoder, num_frames
 from comsl.errors import DataError
-from comsl.speech_encoder import CachedStates, WhisperEncoder, num_frames
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 64, "n_head": 2, "n_layer": 3}
 SAMPLES = [4003, 16000, 23456, 50001]

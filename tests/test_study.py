@@ -14,10 +14,10 @@ import yaml
 from conftest import PAIRS, ROOT, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
 
-from comsl import scoring, study
-from comsl.data.kaldi import read_table, write_table, write_text
+from comsl.corpora.kaldi import read_table, write_table, write_text
 from comsl.errors import DataError
-from comsl.overrides import espnet_options, run_options
+from comsl.evaluation import scoring, study
+from comsl.training.overrides import espnet_options, run_options
 
 BASE = ROOT / "conf/train_asterisk_study.yaml"
 
@@ -34,7 +34,7 @@ def files_of(name: str) -> dict[str, list[Path]]:
 
 def parse(files: list[Path]):
     """The settings of a row, through ESPnet's own parser."""
-    from comsl.task import ComSLTask
+    from comsl.training.task import ComSLTask
 
     words = [word for file in files for word in espnet_options(file)]
     return ComSLTask.get_parser().parse_args(["--config", str(BASE), *words])
@@ -99,7 +99,7 @@ def test_the_last_rows_of_the_ablation_are_the_whole_method():
     """Their weights are the model's defaults, which a training without a study has."""
     import inspect
 
-    from comsl.model import ComSLModel
+    from comsl.model.composite import ComSLModel
 
     defaults = inspect.signature(ComSLModel).parameters
     for row in ("7_cml", "8_pseudo"):

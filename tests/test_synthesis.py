@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import PAIRS, run_tool
 
-from comsl.data.audio import read_audio
-from comsl.data.kaldi import read_dir, validate_dir, write_dir
-from comsl.data.synthesis import speak
+from comsl.corpora.audio import read_audio
+from comsl.corpora.kaldi import read_dir, validate_dir, write_dir
+from comsl.corpora.synthesis import speak
 from comsl.errors import DataError
 
 

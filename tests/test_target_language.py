@@ -12,10 +12,10 @@ import soundfile
 import yaml
 from conftest import PAIRS, ROOT, write_whisper
 
-from comsl.data.kaldi import read_table
+from comsl.corpora.kaldi import read_table
 from comsl.inference import SpeechTranslator
-from comsl.teacher_states import TeacherStates
 from comsl.tokenizer import Tokenizer
+from comsl.training.teacher_states import TeacherStates
 
 GERMAN = {
     "fr": ["Der Zug fährt um acht.", "Wir essen Brot.", "Die Tür bleibt offen.", "Es regnet."],

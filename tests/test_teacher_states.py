@@ -6,11 +6,11 @@ from conftest import run_tool, write_texts
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.dataset import kaldi_loader
 
-from comsl.data.kaldi import read_table
+from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
-from comsl.language_model import LanguageModel
-from comsl.model import ComSLModel
-from comsl.preprocessor import ComSLPreprocessor
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
+from comsl.training.preprocessor import ComSLPreprocessor
 
 
 def load_batch(raw, states, tokenizer, utterances) -> dict:

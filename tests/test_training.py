@@ -13,9 +13,9 @@ from conftest import write_texts
 
 from comsl.errors import DataError
 from comsl.inference import SpeechTranslator, load_model, pack_model, split_at_quietest
-from comsl.scheduler import PolynomialDecayLR
-from comsl.task import ComSLTask
-from comsl.trainer import keep_checkpoint, restore_checkpoint
+from comsl.training.scheduler import PolynomialDecayLR
+from comsl.training.task import ComSLTask
+from comsl.training.trainer import keep_checkpoint, restore_checkpoint
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 

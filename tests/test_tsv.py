@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from conftest import ROOT, run_tool
 
-from comsl.data import kaldi, tsv
-from comsl.data.pseudo import words
+from comsl.corpora import kaldi, tsv
+from comsl.corpora.pseudo import words
 from comsl.errors import DataError
 
 HEADER = ["audio", "lang", "transcript", "translation", "split", "start", "end", "speaker"]

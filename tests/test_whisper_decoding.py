@@ -13,10 +13,10 @@ from real_speech import prompts
 from whisper.decoding import DecodingOptions
 from whisper.model import ModelDimensions, Whisper
 
-from comsl.data.kaldi import read_table, write_dir
-from comsl.speech_encoder import WhisperEncoder
-from comsl.whisper_decoding import MAX_TOKENS, TASKS, decode, encode
-from comsl.whisper_weights import load_whisper
+from comsl.baselines.whisper_decoding import MAX_TOKENS, TASKS, decode, encode
+from comsl.corpora.kaldi import read_table, write_dir
+from comsl.encoders.whisper import WhisperEncoder
+from comsl.encoders.whisper_weights import load_whisper
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,15 @@ from torch.nn.utils.rnn import pad_sequence
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import get_tokenizer
 
-from comsl.curves import read_run
-from comsl.data.kaldi import read_table
-from comsl.data.waves import read_wave
+from comsl.baselines.whisper_decoding import decode, encode
+from comsl.baselines.whisper_model import WhisperModel
+from comsl.baselines.whisper_tokenizer import WhisperTokenizer
+from comsl.corpora.kaldi import read_table
+from comsl.corpora.waves import read_wave
+from comsl.encoders.whisper import WhisperEncoder
+from comsl.encoders.whisper_weights import load_whisper, save_whisper
 from comsl.errors import DataError
-from comsl.speech_encoder import WhisperEncoder
-from comsl.whisper_decoding import decode, encode
-from comsl.whisper_model import WhisperModel
-from comsl.whisper_tokenizer import WhisperTokenizer
-from comsl.whisper_weights import load_whisper, save_whisper
+from comsl.evaluation.curves import read_run
 
 TEXTS = [(lang, *pair) for lang, pairs in PAIRS.items() for pair in pairs[:2]]
 SAMPLES = [16000, 24000, 8000, 20000]

@@ -11,9 +11,9 @@ import torch
 import whisper
 from whisper.model import ModelDimensions, Whisper
 
-from comsl import whisper_weights
+from comsl.encoders import whisper_weights
+from comsl.encoders.whisper_weights import from_ctranslate2, load_whisper, read_ctranslate2
 from comsl.errors import DataError
-from comsl.whisper_weights import from_ctranslate2, load_whisper, read_ctranslate2
 
 DIMS = ModelDimensions(80, 30, 64, 2, 2, 51865, 20, 64, 2, 3)
 

@@ -8,14 +8,14 @@ from miniature_covost2 import SENTENCES
 from real_speech import DIGITS, count
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.adapter import Adapter
-from comsl.data.kaldi import write_dir
-from comsl.data.synthesis import speak
+from comsl.corpora.kaldi import write_dir
+from comsl.corpora.synthesis import speak
+from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
-from comsl.objectives.alignment import align, ctc, number_words
+from comsl.evaluation.word_alignment import Word, WordAligner, read_ctm, write_ctm
+from comsl.model.adapter import Adapter
+from comsl.model.objectives.alignment import align, ctc, number_words
 from comsl.sequences import Sequences
-from comsl.speech_encoder import WhisperEncoder
-from comsl.word_alignment import Word, WordAligner, read_ctm, write_ctm
 
 FRAME = 0.08  # seconds of an adapter's frame
 ENCODER = {"n_mels": 80, "n_ctx": 1500, "n_state": 64, "n_head": 2, "n_layer": 0}

@@ -22,7 +22,7 @@ def main() -> None:
     if added:
         import torch
 
-        from comsl.language_model import LanguageModel
+        from comsl.model.language_model import LanguageModel
 
         torch.manual_seed(0)
         model = LanguageModel(args.language_model)

@@ -27,9 +27,9 @@ def main() -> None:
     args = parse_args()
     sets = sets_of(args.set, args.langs)
 
-    from comsl.data.kaldi import atomic_dir, read_table, write_text
-    from comsl.data.waves import STAMP, count_samples, fingerprint, is_made_from
-    from comsl.word_alignment import WordAligner, write_ctm
+    from comsl.corpora.kaldi import atomic_dir, read_table, write_text
+    from comsl.corpora.waves import STAMP, count_samples, fingerprint, is_made_from
+    from comsl.evaluation.word_alignment import WordAligner, write_ctm
 
     aligner = None
     for name, lang in sets.items():
@@ -48,7 +48,7 @@ def main() -> None:
 
 def align(aligner, waves: dict[str, str], texts: dict[str, str], lang: str, name: str) -> dict:
     """Utterance -> its words, with a line of progress now and then."""
-    from comsl.data.waves import read_wave
+    from comsl.corpora.waves import read_wave
 
     words, start = {}, time.monotonic()
     for utterance, path in waves.items():

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.data import kaldi
+from comsl.corpora import kaldi
 from comsl.errors import DataError
 
 

@@ -13,9 +13,9 @@ def count_parameters(speech_encoder: str) -> dict[str, int]:
     import torch
     from transformers import MBartConfig
 
-    from comsl.adapter import Adapter
-    from comsl.language_model import LanguageModel
-    from comsl.speech_encoder import WhisperEncoder
+    from comsl.encoders.whisper import WhisperEncoder
+    from comsl.model.adapter import Adapter
+    from comsl.model.language_model import LanguageModel
 
     # On the device "meta" tensors have shapes, but no memory.
     with tempfile.TemporaryDirectory() as folder, torch.device("meta"):

@@ -33,8 +33,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Decode every set in every language, all tasks from the same encoded windows."""
     args = parse_args()
-    from comsl.data.kaldi import atomic_dir, read_table, write_table, write_text
-    from comsl.data.waves import STAMP, fingerprint, is_made_from
+    from comsl.corpora.kaldi import atomic_dir, read_table, write_table, write_text
+    from comsl.corpora.waves import STAMP, fingerprint, is_made_from
     from comsl.languages import language
 
     tasks = args.tasks.split()
@@ -61,14 +61,14 @@ def main() -> None:
 
 
 def _load(args: argparse.Namespace):
-    from comsl.whisper_weights import load_whisper
+    from comsl.encoders.whisper_weights import load_whisper
 
     model = load_whisper(args.speech_encoder, args.downloads)
     return model.to("cuda" if args.ngpu else "cpu")
 
 
 def _decode(args, model, wav_scp: dict[str, str], lang: str, tasks: list[str], name: str) -> dict:
-    from comsl.whisper_decoding import decode_set
+    from comsl.baselines.whisper_decoding import decode_set
 
     return decode_set(
         model,

@@ -14,9 +14,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Checkpoint to write, *.pt")
     args = parser.parse_args()
 
+    from comsl.baselines.whisper_task import WhisperTask
+    from comsl.encoders.whisper_weights import save_whisper
     from comsl.inference import choose_checkpoint, load_weights, read_config
-    from comsl.whisper_task import WhisperTask
-    from comsl.whisper_weights import save_whisper
 
     checkpoint = choose_checkpoint(args.model)
     model = load_weights(WhisperTask.build_model(read_config(checkpoint)), checkpoint)

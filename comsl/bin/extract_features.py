@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Encode the sets, one after the other."""
     args = parse_args()
-    from comsl.encoder_states import EncoderStates, Settings
+    from comsl.training.encoder_states import EncoderStates, Settings
 
     settings = Settings(
         args.speech_encoder,

@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run over the sets, one after the other."""
     args = parse_args()
-    from comsl.teacher_states import TeacherStates
+    from comsl.training.teacher_states import TeacherStates
 
     device = "cuda" if args.ngpu else "cpu"
     states = TeacherStates(args.language_model, args.target_lang, args.shard_utts, device)

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.data.kaldi import atomic_file
+from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     import torch
 
     from comsl.inference import INTERPOLATED, choose_checkpoint
-    from comsl.language_model import LanguageModel
+    from comsl.model.language_model import LanguageModel
 
     (args.model / INTERPOLATED).unlink(missing_ok=True)
     tuned = torch.load(choose_checkpoint(args.model), map_location="cpu", weights_only=True)

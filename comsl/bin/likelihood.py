@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.data.kaldi import read_table, write_table
-from comsl.data.waves import open_waves
+from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.waves import open_waves
 from comsl.languages import sets_of
 
 

@@ -21,9 +21,9 @@ def main() -> None:
     """Write the texts as they are in the scripts, cleaned, and corrected and cleaned."""
     args = parser().parse_args()
 
-    from comsl.data import debian
-    from comsl.data.asterisk_text import clean, read_corrections, read_script
-    from comsl.data.kaldi import write_text
+    from comsl.corpora import debian
+    from comsl.corpora.asterisk_text import clean, read_corrections, read_script
+    from comsl.corpora.kaldi import write_text
 
     texts = set()
     for lang in args.langs.split():

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.overrides import espnet_options, run_options
+from comsl.training.overrides import espnet_options, run_options
 
 
 @command

@@ -56,7 +56,7 @@ def main() -> None:
     if args.eval_clip_seconds is None:
         args.eval_clip_seconds = args.clip_seconds
     check(args)
-    from comsl.plan import COSTS, Job, Plan, read_costs
+    from comsl.planning.plan import COSTS, Job, Plan, read_costs
 
     settings = {name: value for name, value in vars(args).items() if name != "costs"}
     settings["epochs"] = tuple(map(float, args.epochs.split()))

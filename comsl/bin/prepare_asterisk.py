@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Prepare the corpus."""
     args = parser().parse_args()
-    from comsl.data import asterisk, asterisk_release
+    from comsl.corpora import asterisk, asterisk_release
 
     split = asterisk.Split(args.fold, args.folds)
     langs = args.langs.split()

@@ -23,7 +23,7 @@ def main() -> None:
     """Prepare all languages."""
     args = parser().parse_args()
 
-    from comsl.data.debian_l10n import prepare
+    from comsl.corpora.debian_l10n import prepare
 
     args.langs = args.langs.split()
     prepare(**vars(args))

@@ -40,7 +40,7 @@ def main() -> None:
     args = parser().parse_args()
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
-    from comsl.data import covost2
+    from comsl.corpora import covost2
 
     settings = covost2.Settings(
         args.common_voice, args.covost2, args.out, args.nj, args.max_dropped

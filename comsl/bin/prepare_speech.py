@@ -44,8 +44,8 @@ def main() -> None:
     factors = speeds(args.speed_factors)
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
-    from comsl.data import speech
-    from comsl.data.waves import WINDOW
+    from comsl.corpora import speech
+    from comsl.corpora.waves import WINDOW
 
     if args.max_duration > WINDOW:
         raise DataError(

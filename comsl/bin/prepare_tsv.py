@@ -40,7 +40,7 @@ def main() -> None:
         raise DataError(f"--nj {args.nj}: at least one process, please")
     if args.folds < 3:
         raise DataError(f"--folds {args.folds}: at least 3, please: train, dev and test")
-    from comsl.data import tsv
+    from comsl.corpora import tsv
     from comsl.languages import language
 
     langs = args.langs.split()

@@ -1,4 +1,4 @@
-"""Score hypotheses and write the report: results.json, RESULTS.md, index.html and pictures."""
+"""Score hypotheses and write the report: results.json, RESULTS.md, index.html and plots."""
 
 import argparse
 import json
@@ -52,8 +52,8 @@ def parse_systems(pairs: list[str]) -> dict[str, Path]:
 @command
 def main() -> None:
     args = parse_args()
-    from comsl import curves, pictures, report, scoring
-    from comsl.data.kaldi import write_text
+    from comsl.corpora.kaldi import write_text
+    from comsl.evaluation import curves, plots, report, scoring
     from comsl.languages import language
 
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
@@ -81,7 +81,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     report.draw_bleu(results, args.out / "bleu.png")
     if runs:
-        pictures.draw_curves(runs, args.out / "curves.png")
+        plots.draw_curves(runs, args.out / "curves.png")
     title = f"ComSL on {args.recipe}, {args.set} set"
     report.write_markdown(args.out / "RESULTS.md", title, tables, results["run"])
     report.write_html(args.out / "index.html", title, tables, samples, results["run"])

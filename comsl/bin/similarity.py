@@ -42,7 +42,7 @@ def main() -> None:
     sets = {lang: f"{args.set}_{lang}" for lang in args.langs.split()}
     clips = {lang: read_clips(args.raw / x, args.alignment / x) for lang, x in sets.items()}
 
-    from comsl.similarity import average
+    from comsl.evaluation.similarity import average
 
     shown = {lang: dict(islice(table.items(), args.count)) for lang, table in clips.items()}
     panels = {}
@@ -69,8 +69,8 @@ def main() -> None:
 
 def read_clips(raw: Path, alignment: Path) -> dict[str, tuple]:
     """Utterance -> path of its audio, transcript, and words with their times."""
-    from comsl.data.kaldi import read_table
-    from comsl.word_alignment import read_ctm
+    from comsl.corpora.kaldi import read_table
+    from comsl.evaluation.word_alignment import read_ctm
 
     waves, texts = read_table(raw / "wav.scp"), read_table(raw / "text.src")
     words = read_ctm(alignment / "words.ctm")
@@ -92,8 +92,8 @@ def chosen_layer(translator, layer: int | None) -> int:
 
 def look(translator, clips: dict[str, tuple], lang: str, layer: int) -> Iterator[tuple]:
     """Each utterance with its Similarity, and a line of progress now and then."""
-    from comsl.data.waves import read_wave
-    from comsl.similarity import compare
+    from comsl.corpora.waves import read_wave
+    from comsl.evaluation.similarity import compare
 
     start = time.monotonic()
     for number, (key, (path, text, words)) in enumerate(clips.items(), start=1):
@@ -106,9 +106,9 @@ def write(out: Path, panels: dict[str, list[tuple]], results: dict) -> None:
     """Pictures and matrices, then the numbers: where similarity.json stands, all is there."""
     import numpy as np
 
-    from comsl.data.kaldi import write_text
-    from comsl.pictures import draw_similarity
-    from comsl.report import similarity_table, update_pictures
+    from comsl.corpora.kaldi import write_text
+    from comsl.evaluation.plots import draw_similarity
+    from comsl.evaluation.report import similarity_table, update_pictures
 
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("similarity_*.png"):

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def choose(args: argparse.Namespace, lang: str) -> dict[str, tuple[str, str]]:
     """Pair id -> source and target, in an order that depends on the translations alone, so that
     languages say much the same. DataError: too few."""
-    from comsl.data.kaldi import read_table
+    from comsl.corpora.kaldi import read_table
     from comsl.languages import language
 
     folder = args.pairs / f"train_{language(lang).code}"
@@ -54,8 +54,8 @@ def say(key: str, text: str, lang: str):
     """Waveform (samples,) and speaker, both following from the pair's id."""
     import numpy as np
 
-    from comsl.data.audio import RATE
-    from comsl.data.synthesis import speak
+    from comsl.corpora.audio import RATE
+    from comsl.corpora.synthesis import speak
 
     draw = random.Random(key)
     variant = draw.choice(VARIANTS)
@@ -68,8 +68,8 @@ def say(key: str, text: str, lang: str):
 
 def write(out: Path, lang: str, pairs: dict[str, tuple[str, str]]) -> None:
     """One language's set, and its audio below out/audio."""
-    from comsl.data.audio import RATE, write_flac
-    from comsl.data.kaldi import write_dir
+    from comsl.corpora.audio import RATE, write_flac
+    from comsl.corpora.kaldi import write_dir
 
     fields = ("wav.scp", "utt2spk", "utt2dur", "utt2lang", "text.src", "text.tgt")
     tables = {field: {} for field in fields}

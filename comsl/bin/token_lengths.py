@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.data.dropped import Dropped, write_dropped
-from comsl.data.kaldi import read_table, write_table
+from comsl.corpora.dropped import Dropped, write_dropped
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
 
 SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}

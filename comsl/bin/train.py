@@ -6,7 +6,7 @@ from comsl.cli import command
 @command
 def main() -> None:
     """Command-line entry."""
-    from comsl.task import ComSLTask
+    from comsl.training.task import ComSLTask
 
     ComSLTask.main()
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from comsl.cli import command
-from comsl.data.kaldi import read_table
+from comsl.corpora.kaldi import read_table
 
 
 @command

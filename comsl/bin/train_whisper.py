@@ -6,7 +6,7 @@ from comsl.cli import command
 @command
 def main() -> None:
     """Command-line entry."""
-    from comsl.whisper_task import WhisperTask
+    from comsl.baselines.whisper_task import WhisperTask
 
     WhisperTask.main()
 

@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Translate the sets, together, into one set."""
     args = parser().parse_args()
-    from comsl.data import kaldi, pseudo
-    from comsl.data.dropped import write_dropped
+    from comsl.corpora import kaldi, pseudo
+    from comsl.corpora.dropped import write_dropped
 
     for folder in args.data:
         kaldi.validate_dir(folder, translated=False)

@@ -1,0 +1,1 @@
+"""What ComSL is compared with: Whisper and the cascade."""

@@ -1,0 +1,132 @@
+"""Whisper's own translation and transcription (zero-shot baseline), batched with beam search."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+from whisper.audio import log_mel_spectrogram, pad_or_trim
+from whisper.decoding import DecodingOptions, DecodingTask
+from whisper.model import Whisper
+
+from comsl.corpora.waves import count_samples, read_wave
+
+TASKS = {"st": "translate", "asr": "transcribe"}
+MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating itself
+
+
+def decode_set(
+    model: Whisper,
+    wav_scp: dict[str, str],
+    language: str,
+    tasks: Sequence[str],
+    *,
+    beam_size: int,
+    batch_size: int,
+    name: str,
+) -> dict[str, dict[str, str]]:
+    """{task: {utterance: text}} of a set in one language, every window encoded once.
+
+    name: of the set, in the lines that tell of progress. DataError names the utterance: audio
+    that can't be read, or is longer than Whisper's window of 30 s.
+    """
+    samples = count_samples(wav_scp)
+    order = sorted(wav_scp, key=samples.get)  # alike in length, a batch ends together
+    texts: dict[str, dict[str, str]] = {task: {} for task in tasks}
+    started = time.monotonic()
+    for first in range(0, len(order), batch_size):
+        batch = order[first : first + batch_size]
+        features = encode(model, [read_wave(utterance, wav_scp[utterance]) for utterance in batch])
+        for task in tasks:
+            hypotheses = decode(model, features, language, task, beam_size)
+            texts[task].update(zip(batch, hypotheses, strict=True))
+        done = first + len(batch)
+        left = (time.monotonic() - started) / done * (len(order) - done)
+        logging.info("%s: %d of %d utterances, %.0f s left", name, done, len(order), left)
+    return texts
+
+
+@torch.no_grad()
+def encode(model: Whisper, waves: Sequence[np.ndarray]) -> Tensor:
+    """Waveforms (samples,) at 16 kHz, at most 30 s -> states (B, 1500, d) of the 30 s window."""
+    mels = [log_mel_spectrogram(pad_or_trim(wave), model.dims.n_mels) for wave in waves]
+    return model.encoder(torch.stack(mels).to(model.device))
+
+
+def decode(
+    model: Whisper, features: Tensor, language: str, task: str, beam_size: int = 5
+) -> list[str]:
+    """Texts of encoded windows (B, 1500, d), the same as one at a time.
+
+    language: Whisper's code of what is spoken; task: `st` (into English) or `asr`.
+    """
+    options = DecodingOptions(
+        task=TASKS[task],
+        language=language,
+        beam_size=beam_size,
+        sample_len=MAX_TOKENS,
+        without_timestamps=True,
+        fp16=False,
+    )
+    return BatchedTask(model, options).run(features)
+
+
+class BatchedTask(DecodingTask):
+    """openai-whisper's decoding, for several recordings with several beams each.
+
+    Upstream, the encoder states of a batch are not repeated for its beams, and the search fails.
+    Repeating them would compute and read the same keys and values once a beam: here the beams of
+    a recording are queries into its one copy.
+    """
+
+    @torch.no_grad()
+    def run(self, features: Tensor) -> list[str]:
+        """States (B, 1500, d) -> B texts."""
+        size = len(features)
+        self.decoder.reset()
+        start = torch.tensor([self.initial_tokens], device=features.device)
+        with _beams_as_queries(self.model, size * self.n_group):
+            tokens, scores, _ = self._main_loop(features, start.repeat(size * self.n_group, 1))
+        candidates, scores = self.decoder.finalize(
+            tokens.reshape(size, self.n_group, -1), scores.reshape(size, self.n_group)
+        )
+        texts = [[self._text_tokens(beam) for beam in beams] for beams in candidates]
+        best = self.sequence_ranker.rank(texts, scores)
+        return [
+            self.tokenizer.decode(beams[index].tolist()).strip()
+            for beams, index in zip(texts, best, strict=True)
+        ]
+
+    def _text_tokens(self, tokens: Tensor) -> Tensor:
+        """Between the prompt and the first end of text."""
+        end = (tokens == self.tokenizer.eot).nonzero()[0, 0]
+        return tokens[self.sample_begin : end]
+
+
+@contextmanager
+def _beams_as_queries(model: Whisper, rows: int) -> Iterator[None]:
+    """Let cross-attention fold the beams (rows, 1, d) of B recordings into (B, beams, d).
+
+    It has no mask and no positions: queries do not see one another.
+    """
+
+    def fold(_, args):
+        queries, states = args
+        return queries.reshape(len(states), -1, queries.shape[-1]), states
+
+    def unfold(_, args, output):
+        mixed, weights = output
+        return mixed.reshape(rows, -1, mixed.shape[-1]), weights
+
+    hooks = []
+    for block in model.decoder.blocks:
+        hooks.append(block.cross_attn.register_forward_pre_hook(fold))
+        hooks.append(block.cross_attn.register_forward_hook(unfold))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,43 @@
+"""Whisper's fine-tuning as an ESPnet task: ComSL's data, optimiser and trainer, another model."""
+
+import argparse
+from collections.abc import Callable, Collection
+
+from comsl.baselines.whisper_model import WhisperModel
+from comsl.baselines.whisper_tokenizer import WhisperTokenizer
+from comsl.encoders.whisper_weights import load_whisper
+from comsl.training.preprocessor import ComSLPreprocessor
+from comsl.training.task import ComSLTask, add_common_arguments, speech_encoder_choices
+
+
+class WhisperTask(ComSLTask):
+    """`WhisperTask.main()` trains the Whisper that speech_encoder_conf names."""
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.set_defaults(required=[*parser.get_default("required"), "speech_encoder"])
+        add_common_arguments(parser.add_argument_group(description="Whisper"))
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> WhisperModel:
+        """The model of a configuration; DataError where it can't be built."""
+        settings = args.speech_encoder_conf
+        speech_encoder = speech_encoder_choices.get_class(args.speech_encoder)(**settings)
+        whisper = load_whisper(
+            settings.get("model", "base"), settings.get("downloads", "downloads")
+        )
+        return WhisperModel(
+            speech_encoder, whisper, target_lang=args.target_lang, **args.model_conf
+        )
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        return ComSLPreprocessor(train, WhisperTokenizer(), args.target_lang)
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ("speech", "source_text", "target_text", "lang")
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ()

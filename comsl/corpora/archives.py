@@ -1,0 +1,54 @@
+"""Files from the network, and what is packed in them."""
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.request import urlopen
+
+from tqdm import tqdm
+
+from comsl.corpora.kaldi import atomic_file
+from comsl.errors import DataError
+
+
+def open_url(url: str) -> BinaryIO:
+    """The bytes behind a URL."""
+    return urlopen(url, timeout=30)
+
+
+def download(url: str, target: Path) -> None:
+    """Save a URL in one step: under a temporary name, then renamed. DataError: out of reach."""
+    with atomic_file(target) as temporary:
+        try:
+            with open_url(url) as response, temporary.open("wb") as file:
+                shutil.copyfileobj(response, file)
+        except (OSError, HTTPException) as error:
+            raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Extract a tar archive, compressed or not, into a folder that exists.
+
+    DataError: damaged or cut short, or less room than the archive itself takes.
+    """
+    size, free = archive.stat().st_size, shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"{archive}: no room to unpack its {size / 1e9:.1f} GB: {folder} has {free / 1e9:.1f}"
+        )
+    meter = {"total": size, "desc": archive.name, "mininterval": 5, "miniters": 1}
+    try:
+        with (
+            archive.open("rb") as file,
+            tqdm.wrapattr(file, "read", **meter) as packed,
+            tarfile.open(fileobj=packed) as tar,
+        ):
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{archive}: damaged, or downloaded in part ({error}); remove it and download it again"
+        ) from None

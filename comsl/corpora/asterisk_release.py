@@ -1,0 +1,91 @@
+"""Where the Asterisk prompts come from: Debian's packages, else the Asterisk project's site."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from comsl.corpora import debian
+from comsl.corpora.archives import download, unpack
+from comsl.corpora.kaldi import atomic_dir
+from comsl.errors import DataError
+
+SITE = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
+VERSION = "1.6.1"
+VOICES = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One language: the recording script, and the folder of its G.722 files (16 kHz)."""
+
+    lang: str
+    script: Path
+    sounds: Path
+
+    @property
+    def speaker(self) -> str:
+        """Speaker id; starts with the language, since one voice may speak several."""
+        return f"{self.lang}_{VOICES[self.lang]}"
+
+
+def fetch(langs: list[str], downloads: Path) -> dict[str, Release]:
+    """Fetch the prompts of each language, once. DataError: neither source can be reached."""
+    for lang in langs:
+        if lang not in VOICES:
+            raise DataError(f"no Asterisk prompts in '{lang}'; choose from: {' '.join(VOICES)}")
+    try:
+        return from_debian(langs, downloads)
+    except DataError as error:
+        logger.info("%s", error)
+        logger.info("trying %s", SITE)
+        return {lang: from_site(lang, downloads) for lang in langs}
+
+
+def from_debian(langs: list[str], downloads: Path) -> dict[str, Release]:
+    """Debian (and Ubuntu): `asterisk-core-sounds-<lang>` has the script, `-g722` the audio."""
+    name = "asterisk-core-sounds-{}".format
+    packages = [name(lang) + suffix for lang in langs for suffix in ("", "-g722")]
+    folders = debian.fetch(packages, downloads)
+    for package, folder in folders.items():
+        logger.info("%s %s", package, debian.version(folder))
+    return {
+        lang: _release(lang, folders[name(lang)], folders[f"{name(lang)}-g722"]) for lang in langs
+    }
+
+
+def from_site(lang: str, downloads: Path) -> Release:
+    """The project's tarball, checked against the SHA-1 that is published beside it."""
+    name = f"asterisk-core-sounds-{lang}-g722-{VERSION}"
+    folder = downloads / "asterisk" / name
+    if not folder.is_dir():
+        with atomic_dir(folder) as temporary:
+            archive = temporary / f"{name}.tar.gz"
+            _download(f"{SITE}/{archive.name}", archive)
+            unpack(archive, temporary)
+            archive.unlink()
+    return _release(lang, folder, folder)
+
+
+def _download(url: str, target: Path) -> None:
+    """Save `url`; DataError when it can't be reached or its SHA-1 is another one."""
+    sum_file = target.with_name(f"{target.name}.sha1")
+    download(f"{url}.sha1", sum_file)
+    download(url, target)
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha1").hexdigest()
+    published = sum_file.read_bytes().split(maxsplit=1)[:1]
+    if published != [found.encode()]:
+        raise DataError(f"{url}: its SHA-1 is not the published one; run again to fetch it anew")
+    sum_file.unlink()
+
+
+def _release(lang: str, text: Path, audio: Path) -> Release:
+    """Find the script below `text` and the sounds below `audio`."""
+    scripts = sorted(text.rglob(f"core-sounds-{lang}.txt*"))
+    greetings = sorted(audio.rglob("vm-goodbye.g722"))
+    if not scripts or not greetings:
+        raise DataError(f"{text}: not the prompts expected here; remove {text} and {audio}, rerun")
+    return Release(lang, scripts[0], greetings[0].parent)

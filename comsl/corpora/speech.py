@@ -1,0 +1,217 @@
+"""Stage 2: speech as the model wants it, 16 kHz mono, filtered, with copies at other speeds."""
+
+import logging
+import os
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import soundfile
+import soxr
+from tqdm import tqdm
+
+from comsl.corpora import kaldi
+from comsl.corpora.audio import RATE, check_audio, read_audio, write_flac
+from comsl.corpora.dropped import Dropped, check_share, write_dropped
+from comsl.errors import DataError
+from comsl.languages import language
+
+SETS = ("train", "dev", "test", "untranslated", "untranscribed", "spoken")
+COMBINED = ("train", "dev", "untranslated", "untranscribed", "spoken")
+LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is kept: seconds of a clip, and the share of clips that may be dropped."""
+
+    min_duration: float
+    max_duration: float
+    max_dropped: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance at one speed: its values in the tables of its set, and where audio goes."""
+
+    set: str
+    utterance: str
+    lang: str
+    fields: dict[str, str]
+    speed: float
+    target: Path
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Audio that is ready: 16 kHz, mono."""
+
+    path: str
+    samples: int
+
+
+def prepare(
+    data: Path, out: Path, langs: list[str], limits: Limits, speeds: list[float], nj: int
+) -> None:
+    """Read data/<set>_<lang>, write out/<set>_<lang>, out/<set> of COMBINED, dropped.tsv.
+
+    Converted audio goes beside `out`, to <out's parent>/audio, and is used again after an
+    interruption; audio that is 16 kHz, mono FLAC or WAV already stays where it is. `speeds`: of
+    further copies of the training set. DataError: too much to drop, or a set with nothing left.
+    """
+    dropped: list[Dropped] = []
+    clips: list[Clip] = []
+    for lang in langs:
+        for name in _sets(data, lang):
+            clips += _clips(data / name, name, lang, speeds, out.parent / "audio", dropped)
+    total = len(clips) + len(dropped)
+    results = _convert_all(clips, limits, nj)
+    for clip, result in zip(clips, results, strict=True):
+        if isinstance(result, str):
+            dropped.append(Dropped(clip.utterance, clip.lang, result))
+    check_share(data, dropped, total, limits.max_dropped)
+    sets = _tables(clips, results)
+    with kaldi.atomic_dir(out) as temporary:
+        _write(temporary, sets, langs)
+        write_dropped(temporary / "dropped.tsv", dropped)
+    logger.info("%s: %d of %d clips (the rest: dropped.tsv)", out, total - len(dropped), total)
+
+
+def _sets(data: Path, lang: str) -> list[str]:
+    """Names of a language's sets. DataError: unknown language, nothing prepared."""
+    names = [f"{name}_{language(lang).code}" for name in SETS]
+    if found := [name for name in names if (data / name).is_dir()]:
+        return found
+    raise DataError(f"{data}: no set in '{lang}' ({names[0]} ...); run stage 1 with that language")
+
+
+def _clips(
+    folder: Path, name: str, lang: str, speeds: list[float], audio: Path, dropped: list[Dropped]
+) -> list[Clip]:
+    """The clips of a set, those without their texts left to `dropped`."""
+    required = [*kaldi.AUDIO_FIELDS, *kaldi.TEXT_FIELDS, "text.tgt"]
+    if lacking := LACKING.get(name.partition("_")[0]):
+        required.remove(lacking)
+    tables = {field: kaldi.read_table(folder / field, empty_ok=True) for field in required}
+    for code in set(tables["utt2lang"].values()) - {lang}:
+        raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")
+    clips = []
+    for utterance in sorted(set().union(*tables.values())):
+        fields = {field: table.get(utterance, "") for field, table in tables.items()}
+        if fault := _fault(fields):
+            dropped.append(Dropped(utterance, lang, fault))
+            continue
+        for speed in [1.0, *speeds] if name.startswith("train_") else [1.0]:
+            clips.append(_clip(name, lang, utterance, fields, speed, audio))
+    return clips
+
+
+def _fault(fields: dict[str, str]) -> str | None:
+    """What is missing in an utterance's tables, or empty."""
+    for field, value in fields.items():
+        if not value:
+            return f"nothing in {field}"
+        try:
+            if field.startswith("text."):
+                kaldi.check_text(value)
+            if field == "utt2dur":
+                kaldi.check_duration(value)
+        except DataError as error:
+            return f"{field}: {error}"
+    return None
+
+
+def _clip(
+    name: str, lang: str, utterance: str, fields: dict[str, str], speed: float, audio: Path
+) -> Clip:
+    """A clip at a speed; ids of copies begin as in Kaldi: `sp0.9-`."""
+    if speed != 1:
+        utterance = f"sp{speed:g}-{utterance}"
+        fields = fields | {"utt2spk": f"sp{speed:g}-{fields['utt2spk']}"}
+    return Clip(name, utterance, lang, fields, speed, audio / name / f"{utterance}.flac")
+
+
+def _convert_all(clips: list[Clip], limits: Limits, nj: int) -> list[Speech | str]:
+    """`convert` in `nj` processes, in order."""
+    with ProcessPoolExecutor(nj) as pool:
+        work = pool.map(partial(convert, limits=limits), clips, chunksize=16)
+        return list(tqdm(work, total=len(clips), desc="speech", unit="clip", mininterval=5))
+
+
+def convert(clip: Clip, limits: Limits) -> Speech | str:
+    """Make one clip ready; or the reason why it can't be used."""
+    try:
+        return _convert(clip, limits)
+    except DataError as error:
+        return str(error)
+
+
+def _convert(clip: Clip, limits: Limits) -> Speech:
+    source = Path(clip.fields["wav.scp"])
+    if _is_made_of(clip.target, source):
+        speech = Speech(clip.target.as_posix(), soundfile.info(clip.target).frames)
+        _check_length(speech.samples / RATE, limits)
+        return speech
+    samples, rate = read_audio(source)
+    check_audio(samples, rate, float(clip.fields["utt2dur"]))
+    _check_length(len(samples) / rate / clip.speed, limits)
+    if clip.speed == 1 and _is_ready(source):
+        return Speech(source.as_posix(), len(samples))
+    if rate * clip.speed != RATE:
+        samples = soxr.resample(samples, rate * clip.speed, RATE)
+    write_flac(clip.target, samples)
+    os.utime(clip.target, ns=(time := source.stat().st_mtime_ns, time))
+    return Speech(clip.target.as_posix(), len(samples))
+
+
+def _is_made_of(target: Path, source: Path) -> bool:
+    """True if `target` bears the time of `source`, which may be older than what it replaced."""
+    made = target.is_file() and source.is_file()
+    return made and target.stat().st_mtime_ns == source.stat().st_mtime_ns
+
+
+def _is_ready(source: Path) -> bool:
+    """True for 16 kHz mono FLAC or WAV: nothing to convert."""
+    try:
+        info = soundfile.info(source)
+    except soundfile.LibsndfileError:
+        return False
+    return (info.samplerate, info.channels) == (RATE, 1) and info.format in ("FLAC", "WAV")
+
+
+def _check_length(seconds: float, limits: Limits) -> None:
+    if not limits.min_duration <= seconds <= limits.max_duration:
+        raise DataError(
+            f"{seconds:.2f} s long; {limits.min_duration:g} to {limits.max_duration:g} s are kept"
+        )
+
+
+def _tables(clips: list[Clip], results: list[Speech | str]) -> dict[str, kaldi.Tables]:
+    """The tables of every set. DataError: a set of which nothing is left."""
+    sets: dict[str, kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
+    for clip, speech in zip(clips, results, strict=True):
+        if isinstance(speech, str):
+            continue
+        values = clip.fields | {
+            "wav.scp": speech.path,
+            "utt2dur": f"{speech.samples / RATE:.3f}",
+            "utt2num_samples": str(speech.samples),
+        }
+        for field, value in values.items():
+            sets[clip.set][field][clip.utterance] = value
+    if lost := {clip.set for clip in clips} - sets.keys():
+        raise DataError(f"no utterance of {sorted(lost)[0]} is left; see the limits on duration")
+    return sets
+
+
+def _write(out: Path, sets: dict[str, kaldi.Tables], langs: list[str]) -> None:
+    """The sets, and those of all languages together."""
+    for name, tables in sets.items():
+        kaldi.write_dir(out / name, tables)
+    for whole in COMBINED:
+        if parts := [sets[f"{whole}_{lang}"] for lang in langs if f"{whole}_{lang}" in sets]:
+            kaldi.write_dir(out / whole, kaldi.combine(parts))

@@ -1,0 +1,222 @@
+"""A corpus of one's own, from one table: audio, language, transcript, translation, and if wanted
+the set, the stretch of the audio, and the speaker."""
+
+import hashlib
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from comsl.corpora import kaldi
+from comsl.corpora.columns import clean, read_columns
+from comsl.corpora.dropped import Dropped, check_share, write_dropped
+from comsl.corpora.pseudo import words
+from comsl.corpora.split import fold_of
+from comsl.corpora.utterances import Utterance, make_sets, without_repeats
+from comsl.errors import DataError
+from comsl.languages import language
+
+COLUMNS = ("audio", "lang", "transcript", "translation")
+FURTHER_COLUMNS = ("split", "start", "end", "speaker", "target_lang")
+SPLITS = ("train", "dev", "test")
+LONGEST = 80  # bytes of a file's or speaker's name in an id; a file's name takes 255
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(
+    table: Path,
+    langs: list[str],
+    target_lang: str,
+    out: Path,
+    folds: int,
+    nj: int,
+    max_dropped: float,
+) -> None:
+    """Write out/{train,dev,test}_<lang>, out/untranslated_<lang> and out/untranscribed_<lang> for
+    rows without the one text or the other, out/audio where a stretch is cut out, out/dropped.tsv.
+
+    folds: where a row names no set, 1 of `folds` sentences is for test and 1 for dev. DataError:
+    a column, a language or a set without a row, too many rows that can't be used.
+    """
+    dropped: list[Dropped] = []
+    rows = _rows(table, langs, dropped)
+    total = len(rows) + len(dropped)
+    _check_target(table, rows, target_lang)
+    utterances = _unique(rows, table.parent, folds, dropped)
+    given = {utterance.id for row, utterance in utterances if _is_given(row, utterance)}
+    kept = without_repeats((item for _, item in utterances), dropped, _sentences, given)
+    _check_place(out, [table, *(utterance.audio for utterance in kept)])
+
+    def check(names: Collection[str]) -> None:
+        check_share(table, dropped, total, max_dropped)
+        _check_sets(table, names, langs)
+
+    check({f"{utterance.set}_{utterance.lang}" for utterance in kept})  # before audio is read
+    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
+        sets = make_sets(temporary, kept, dropped, nj, home=out)
+        check(sets)
+        for name, tables in sets.items():
+            kaldi.write_dir(temporary / name, tables)
+            logger.info("%s: %d utterances", out / name, len(tables["utt2lang"]))
+        write_dropped(temporary / "dropped.tsv", dropped)
+    logger.info("%d of %d rows left out, listed in dropped.tsv", len(dropped), total)
+
+
+def _rows(table: Path, langs: list[str], dropped: list[Dropped]) -> list[dict[str, str]]:
+    """Rows in the languages, with their `line`, every cell stripped, texts cleaned, and "" for
+    columns that aren't there. DataError: an unknown language, or one without a row."""
+    rows = []
+    found: Counter[str] = Counter()
+    for number, cells in read_columns(table, COLUMNS, dropped, optional=FURTHER_COLUMNS):
+        row = {"line": f"{table.name}:{number}"} | dict.fromkeys(FURTHER_COLUMNS, "")
+        row |= {column: cell.strip() for column, cell in cells.items()}
+        row |= {column: _text(row[column]) for column in ("transcript", "translation")}
+        found[row["lang"]] += 1
+        if row["lang"] in langs:
+            rows.append(row)
+    others = ", ".join(f"{count} of '{lang}'" for lang, count in found.items() if lang not in langs)
+    for lang in langs:
+        if not found[language(lang).code]:
+            raise DataError(
+                f"{table}: no row with '{lang}' in the column lang; there are {others or 'none'}:"
+                " correct the column, or --langs"
+            )
+    if others:
+        logger.info("rows of languages that --langs hasn't: %s", others)
+    return rows
+
+
+def _check_place(out: Path, paths: list[Path]) -> None:
+    """DataError: a path is inside the folder, which is about to be replaced."""
+    for folder in {path.parent for path in paths}:
+        if out.resolve() in (folder.resolve() / "any").parents:
+            raise DataError(
+                f"{folder} has files of the corpus, and lies in {out}, which this stage replaces:"
+                " move it elsewhere, or choose another name with --recipe"
+            )
+
+
+def _text(cell: str) -> str:
+    """The sentence in a cell, "" for one that says nothing, such as a spreadsheet's NaN."""
+    text = clean(cell)
+    try:
+        kaldi.check_text(text)
+    except DataError:
+        return ""
+    return text
+
+
+def _check_target(table: Path, rows: list[dict[str, str]], target_lang: str) -> None:
+    """DataError: translations into two languages, or into another."""
+    targets = sorted({row["target_lang"] for row in rows} - {""})
+    if len(targets) > 1:
+        raise DataError(
+            f"{table}: '{targets[0]}' and '{targets[1]}' in the column target_lang; a model"
+            " translates into one language: make a table for each"
+        )
+    if targets and targets[0] != target_lang:
+        raise DataError(
+            f"{table}: '{targets[0]}' in the column target_lang, but --target_lang is "
+            f"'{target_lang}': correct one of them"
+        )
+
+
+def _unique(
+    rows: list[dict[str, str]], folder: Path, folds: int, dropped: list[Dropped]
+) -> list[tuple[dict[str, str], Utterance]]:
+    """Every row with its utterance, if it makes sense and the audio isn't that of a row before."""
+    unique: dict[tuple, tuple[dict[str, str], Utterance]] = {}
+    for row in rows:
+        try:
+            utterance = _utterance(row, folder, folds)
+            times = utterance.start, utterance.end
+            milliseconds = [None if time is None else round(1000 * time) for time in times]
+            stretch = os.path.abspath(utterance.audio), *milliseconds  # as fine as an id
+            if before := unique.get(stretch):
+                raise DataError(f"the same audio as {before[0]['line']}")
+        except DataError as error:
+            dropped.append(Dropped(row["line"], row["lang"], str(error)))
+        else:
+            unique[stretch] = row, utterance
+    return list(unique.values())
+
+
+def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
+    """An utterance whose id holds a name for its audio file and, in ms, the stretch of it.
+
+    DataError: a cell that makes no sense, or one that the others need is empty.
+    """
+    if not row["audio"]:
+        raise DataError("nothing in the column audio")
+    start, end = _seconds(row["start"]) or 0.0, _seconds(row["end"])
+    audio = folder / row["audio"]
+    key = f"{_plain(audio.stem)}-{hashlib.sha256(row['audio'].encode()).hexdigest()[:8]}"
+    speaker = f"{row['lang']}_{_plain(row['speaker']) or key}"
+    utterance = f"{speaker}-{key}" if row["speaker"] else speaker
+    flac = None
+    if (start, end) != (0.0, None):
+        last = "end" if end is None else f"{1000 * end:08.0f}"
+        utterance += f"-{1000 * start:08.0f}-{last}"
+        flac = Path("audio", row["lang"], f"{utterance}.flac")
+    name = _set(row, folds)
+    texts = row["transcript"], row["translation"]
+    return Utterance(name, row["lang"], speaker, utterance, audio, flac, *texts, start, end)
+
+
+def _plain(name: str) -> str:
+    """Letters, digits, hyphens and underscores, not too many, as ids and file names want them."""
+    return re.sub(r"[^\w-]+", "_", name).encode()[:LONGEST].decode(errors="ignore")
+
+
+def _seconds(cell: str) -> float | None:
+    if not cell:
+        return None
+    if not re.fullmatch(r"\d+(\.\d*)?", cell):
+        raise DataError(f"'{cell}' is no time in seconds")
+    return float(cell)
+
+
+def _set(row: dict[str, str], folds: int) -> str:
+    """The row's set: what it says, else what the hash of its translation says.
+
+    DataError: none of SPLITS, nothing to learn from it, or dev or test without both texts.
+    """
+    split, text, translation = row["split"], row["transcript"], row["translation"]
+    if split not in ("", *SPLITS):
+        raise DataError(f"split '{split}': it takes train, dev or test, or nothing")
+    if not text and not translation:
+        raise DataError("neither transcript nor translation")
+    if text and translation:
+        made = {0: "test", 1: "dev"}.get(fold_of(words(translation), folds), "train")
+        return split or made
+    if split in ("dev", "test"):
+        raise DataError(f"no {'translation' if text else 'transcript'}, which {split} needs")
+    return "untranslated" if text else "untranscribed"
+
+
+def _is_given(row: dict[str, str], utterance: Utterance) -> bool:
+    """Whether the table itself says that the utterance belongs to its set."""
+    return row["split"] == utterance.set
+
+
+def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
+    """What may not be in two sets: transcripts in a language, translations in any."""
+    if utterance.text:
+        yield utterance.lang, words(utterance.text)
+    if utterance.translation:
+        yield "translation", words(utterance.translation)
+
+
+def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:
+    """DataError: nothing to train on, to choose models by, or to test a language on."""
+    found = {name.split("_")[0] for name in sets}
+    lost = [name for name in ("train", "dev") if name not in found]
+    lost += [f"test_{lang}" for lang in langs if f"test_{lang}" not in sets]
+    if lost:
+        raise DataError(
+            f"{table}: no row for {lost[0]}; fill the column split, or, where it is empty, try"
+            ' --local_data_opts "--folds 5", which takes a larger share for dev and test'
+        )

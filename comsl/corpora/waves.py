@@ -1,0 +1,91 @@
+"""Waveforms of a prepared set (stage 2's output): read, measured, and watched for changes."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from comsl.corpora.audio import RATE, read_audio
+from comsl.errors import DataError
+
+WINDOW = 30  # seconds that Whisper's encoder can hold
+STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A waveform whose length in samples is known, but which is read only where NumPy asks for it:
+    of CoVoST 2's test sets all together would take 30 GB."""
+
+    utterance: str
+    path: str
+    samples: int
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return read_wave(self.utterance, self.path)
+
+
+def read_wave(utterance: str, path: str) -> np.ndarray:
+    """Samples (T,), float32, 16 kHz mono. DataError: missing, unreadable, empty, another rate."""
+    try:
+        samples, rate = read_audio(path)
+    except DataError as error:
+        raise DataError(f"utterance '{utterance}': {error}") from None
+    _check(utterance, path, len(samples), rate)
+    return samples
+
+
+def count_samples(wav_scp: dict[str, str]) -> dict[str, int]:
+    """{utterance: samples}, from the files' headers alone.
+
+    DataError as for `read_wave`, and for audio longer than Whisper's window.
+    """
+    return {utterance: _count(utterance, path) for utterance, path in wav_scp.items()}
+
+
+def open_waves(wav_scp: dict[str, str]) -> dict[str, Wave]:
+    """{utterance: wave}. DataError as `count_samples`."""
+    samples = count_samples(wav_scp)
+    return {key: Wave(key, path, samples[key]) for key, path in wav_scp.items()}
+
+
+def _count(utterance: str, path: str) -> int:
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DataError(f"utterance '{utterance}': '{path}' can't be read ({error})") from None
+    _check(utterance, path, info.frames, info.samplerate)
+    if info.frames > WINDOW * RATE:
+        seconds = f"{info.frames / RATE:.2f} s"
+        raise DataError(f"utterance '{utterance}': {seconds} exceed Whisper's {WINDOW}; split it")
+    return info.frames
+
+
+def _check(utterance: str, path: str, samples: int, rate: int) -> None:
+    if rate != RATE:
+        raise DataError(f"utterance '{utterance}': '{path}' has {rate} Hz; {RATE} wanted (stage 2)")
+    if samples == 0:
+        raise DataError(f"utterance '{utterance}': '{path}' is empty; drop it (stage 2)")
+
+
+def fingerprint(wav_scp: dict[str, str], *settings: object) -> str:
+    """A hash that changes with the settings, the list, or any of its files (size, time)."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for utterance, path in wav_scp.items():
+        try:
+            stat = Path(path).stat()
+        except FileNotFoundError:
+            raise DataError(f"utterance '{utterance}': no audio file '{path}'") from None
+        digest.update(f"{utterance} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def is_made_from(folder: Path, inputs: str) -> bool:
+    """Whether a finished folder's STAMP says that it was made from these inputs."""
+    stamp = folder / STAMP
+    return stamp.is_file() and stamp.read_text().strip() == inputs

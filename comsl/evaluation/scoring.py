@@ -1,0 +1,261 @@
+"""Scores of translations (BLEU, chrF) and transcripts (WER, CER), in the form of `results.json`."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comsl.corpora.kaldi import read_table
+from comsl.errors import DataError
+from comsl.languages import language
+
+Texts = dict[str, dict[str, str]]  # language -> utterance -> text
+
+REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
+BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
+GROUPS = ("high", "mid", "low")
+NORMALISER = (
+    "NFKC, lower case, punctuation (Unicode categories P*) removed, white space collapsed; "
+    "for characters (CER, where words have no spaces between them), white space removed"
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one system said in one task (`st`, `asr` or `mt`) on one test set."""
+
+    name: str
+    task: str
+    folder: Path
+    texts: Texts
+
+    @property
+    def label(self) -> str:
+        """The name, with the task where that is neither translation of speech nor in the name."""
+        plain = self.task == "st" or self.name.startswith(self.task)
+        return self.name if plain else f"{self.name} ({self.task})"
+
+
+def read_references(raw: Path, split: str, langs: Iterable[str]) -> dict[str, Texts]:
+    """Reference texts by task: `raw/<split>_<lang>/text.{tgt,src}`. DataError as `read_table`."""
+    by_file = {
+        name: {lang: read_table(raw / f"{split}_{lang}" / name) for lang in langs}
+        for name in set(REFERENCES.values())
+    }
+    return {task: by_file[name] for task, name in REFERENCES.items()}
+
+
+def read_outputs(
+    systems: Mapping[str, Path], split: str, references: Mapping[str, Texts]
+) -> list[Output]:
+    """The tasks that each system (name -> folder) did: `<folder>/<split>_<lang>/text.<task>`.
+
+    A system or task of which no language has a file is left out. DataError: a file of only some
+    languages, or utterances that are not exactly those of the reference.
+    """
+    outputs = []
+    for name, folder in systems.items():
+        for task, texts in references.items():
+            paths = {lang: folder / f"{split}_{lang}" / f"text.{task}" for lang in texts}
+            if not any(path.exists() for path in paths.values()):
+                continue
+            hypotheses = {lang: _read_hypotheses(path, texts[lang]) for lang, path in paths.items()}
+            outputs.append(Output(name, task, folder, hypotheses))
+    return outputs
+
+
+def _read_hypotheses(path: Path, reference: Mapping[str, str]) -> dict[str, str]:
+    hypotheses = read_table(path, empty_ok=True)
+    if missing := sorted(reference.keys() - hypotheses.keys()):
+        raise DataError(
+            f"{path}: utterance '{missing[0]}' of the reference is missing ({len(missing)} of "
+            f"{len(reference)} are); decode this set again"
+        )
+    if extra := sorted(hypotheses.keys() - reference.keys()):
+        raise DataError(
+            f"{path}: utterance '{extra[0]}' is not in the reference ({len(extra)} such); "
+            "decode this set again"
+        )
+    return hypotheses
+
+
+def score(
+    recipe: str,
+    split: str,
+    references: Mapping[str, Texts],
+    outputs: Sequence[Output],
+    target_lang: str = "en",
+) -> dict:
+    """Everything that can be said of the outputs, as `results.json` holds it.
+
+    Scores are percentages, per language (in the order of `references`), `avg` (mean over the
+    languages) and the resource groups that occur. target_lang: of the translations; it decides how
+    BLEU takes them apart. DataError: no outputs at all.
+    """
+    if not outputs:
+        raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")
+    results = {
+        "recipe": recipe,
+        "split": split,
+        "target_lang": target_lang,
+        "signature": signatures(target_lang),
+        "normaliser": NORMALISER,
+        "systems": [
+            _score_output(output, references[output.task], target_lang) for output in outputs
+        ],
+    }
+    by_key = {(output.name, output.task): output for output in outputs}
+    ours = by_key.get(("comsl", "st"))
+    baselines = [by_key[name, "st"] for name in BASELINES if (name, "st") in by_key]
+    if ours and baselines:
+        results["significance"] = [
+            paired_bootstrap(ours, baseline, references["st"], target_lang)
+            for baseline in baselines
+        ]
+    return results
+
+
+def read_published(path: Path, results: Mapping) -> dict | None:
+    """Scores that others published (egs2/covost2/comsl1/published.json is an example).
+
+    None where they are of another set, target or choice of languages than `results`: averages over
+    those would mean something else. DataError: the file is not of this form.
+    """
+    try:
+        published = json.loads(path.read_text(encoding="utf-8"))
+        theirs = [published["split"], published["target_lang"], set(published["langs"].split())]
+        for system in published["systems"]:
+            float(system["bleu"]["avg"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no table of published scores: {error}") from None
+    langs = set(results["systems"][0]["utterances"])
+    return published if theirs == [results["split"], results["target_lang"], langs] else None
+
+
+def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
+    entry = {
+        "name": output.name,
+        "task": output.task,
+        "config": str(output.folder),
+        "utterances": {lang: len(texts) for lang, texts in output.texts.items()},
+    }
+    pairs = {lang: align(output.texts[lang], texts) for lang, texts in references.items()}
+    if output.task == "asr":
+        rates = {lang: error_rate(lang, *pair) for lang, pair in pairs.items()}
+        units = {lang: "word" if language(lang).spaced else "character" for lang in pairs}
+        return entry | {"wer": summarise(rates), "error_unit": units}
+    for name, metric in _metrics(target_lang).items():
+        values = {
+            lang: metric.corpus_score(hypotheses, [texts]).score
+            for lang, (hypotheses, texts) in pairs.items()
+        }
+        entry[name] = summarise(values)
+    return entry
+
+
+def align(hypotheses: Mapping[str, str], references: Mapping[str, str]) -> tuple[list, list]:
+    """Two lists of texts in the same order, that of the references' utterances."""
+    return [hypotheses[key] for key in references], list(references.values())
+
+
+def bleu_metric(target_lang: str):
+    """BLEU with sacreBLEU's defaults: mixed case, exponential smoothing, and the tokeniser that it
+    has for the language: 13a, Chinese `zh`, Japanese and Korean MeCab.
+
+    Characters where MeCab is not installed (`pip install "sacrebleu[ja,ko]"`), and for the other
+    languages without spaces, of which 13a would take whole sentences for words.
+    """
+    from sacrebleu.metrics import BLEU
+
+    target = language(target_lang)
+    try:
+        metric = BLEU(trg_lang=target.whisper)
+    except RuntimeError:  # no MeCab
+        return BLEU(tokenize="char")
+    if metric.tokenizer_signature == "13a" and not target.spaced:
+        return BLEU(tokenize="char")
+    return metric
+
+
+def _metrics(target_lang: str) -> dict:
+    """BLEU and chrF2, which reads characters in any language."""
+    from sacrebleu.metrics import CHRF
+
+    return {"bleu": bleu_metric(target_lang), "chrf": CHRF()}
+
+
+def signatures(target_lang: str) -> dict[str, str]:
+    """What sacreBLEU prints beside a score, so that others can repeat it."""
+    metrics = _metrics(target_lang)
+    for metric in metrics.values():
+        metric.corpus_score(["a"], [["a"]])  # the number of references is known only now
+    return {name: str(metric.get_signature()) for name, metric in metrics.items()}
+
+
+def summarise(values: Mapping[str, float]) -> dict[str, float]:
+    """Per-language values, then `avg` and the mean of each resource group, to two decimals."""
+    means = {"avg": list(values.values())}
+    for group in GROUPS:
+        means[group] = [value for lang, value in values.items() if language(lang).group == group]
+    averages = {name: sum(group) / len(group) for name, group in means.items() if group}
+    return {name: round(value, 2) for name, value in {**values, **averages}.items()}
+
+
+def normalise(text: str) -> str:
+    """Text as WER compares it: see NORMALISER."""
+    import jiwer
+
+    text = jiwer.RemovePunctuation()(unicodedata.normalize("NFKC", text).lower())
+    return " ".join(text.split())
+
+
+def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """WER in percent of normalised texts; CER where the language does not space its words."""
+    import jiwer
+
+    pair = [[normalise(text) for text in side] for side in (references, hypotheses)]
+    if language(lang).spaced:
+        return 100 * jiwer.wer(*pair)
+    return 100 * jiwer.cer(*([text.replace(" ", "") for text in side] for side in pair))
+
+
+def paired_bootstrap(
+    ours: Output, baseline: Output, references: Texts, target_lang: str = "en"
+) -> dict:
+    """sacreBLEU's paired bootstrap (1000 resamples, fixed seed) on all languages pooled.
+
+    `score` is BLEU of the pooled set, `ci95` its 95 % interval, `p_value` the share of resamples
+    whose difference is further from the resamples' mean than the difference is large. Utterances
+    are drawn as if independent. Memory: about 50 kB an utterance.
+    """
+    from sacrebleu.significance import PairedTest
+
+    pooled = [(output.label, _pool(output.texts, references)) for output in (baseline, ours)]
+    texts = [text for table in references.values() for text in table.values()]
+    test = PairedTest(pooled, {"BLEU": bleu_metric(target_lang)}, [texts], test_type="bs")
+    signature, scores = test()
+    theirs, own = scores["BLEU"]
+    # sacreBLEU counts resamples that differ by more than the systems do: none between equal ones
+    p_value = 1.0 if pooled[0][1] == pooled[1][1] else own.p_value
+    return {
+        "metric": "bleu",
+        "system": ours.name,
+        "baseline": baseline.name,
+        "task": ours.task,
+        "utterances": len(texts),
+        "score": round(own.score, 2),
+        "ci95": _interval(own),
+        "baseline_score": round(theirs.score, 2),
+        "baseline_ci95": _interval(theirs),
+        "p_value": round(p_value, 4),
+        "signature": str(signature["BLEU"]),
+    }
+
+
+def _interval(result) -> list[float]:
+    return [round(float(result.mean + sign * result.ci), 2) for sign in (-1, 1)]
+
+
+def _pool(texts: Texts, references: Texts) -> list[str]:
+    return [text for lang in references for text in align(texts[lang], references[lang])[0]]

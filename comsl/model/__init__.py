@@ -1,0 +1,1 @@
+"""The composition: speech encoder, adapter, language blocks and their objectives."""

@@ -1,0 +1,1 @@
+"""Training on ESPnet: task, trainers, batches, cached states."""

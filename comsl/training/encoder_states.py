@@ -1,0 +1,111 @@
+"""States of the frozen speech encoder, written in advance (stage 5)."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.waves import count_samples, fingerprint, read_wave
+from comsl.encoders.whisper import WhisperEncoder, num_frames
+from comsl.errors import DataError
+from comsl.training.state_arks import StateArks, trained_on
+
+FRAMES_PER_SECOND = 50
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the files depend on, besides the audio.
+
+    speech_encoder: Whisper model; silence: seconds appended; top_blocks: states are those below so
+    many of its last blocks, 0 is its output; compression_method, shard_utts: as StateArks has them.
+    """
+
+    speech_encoder: str
+    silence: float
+    top_blocks: int
+    compression_method: int
+    shard_utts: int
+
+
+class EncoderStates:
+    """Encodes sets: `feats.scp`, and `speech_shape` (`id T`)."""
+
+    def __init__(self, settings: Settings, batch_seconds: float, device: str, downloads: str):
+        self.settings = settings
+        self.batch_frames = batch_seconds * FRAMES_PER_SECOND
+        self.device = device
+        self.downloads = downloads
+        self._encoder: WhisperEncoder | None = None
+
+    @property
+    def encoder(self) -> WhisperEncoder:
+        """Loaded when the first set needs it."""
+        if self._encoder is None:
+            self._encoder = WhisperEncoder(
+                self.settings.speech_encoder,
+                self.settings.silence,
+                trainable_blocks=0,
+                downloads=self.downloads,
+            )
+            self._encoder.eval().to(self.device)
+        return self._encoder
+
+    def extract(self, raw: Path, out: Path, positions: int | None = None) -> None:
+        """Encode the set `raw` into `out`.
+
+        positions: of the language model that will take the states. DataError names the utterance
+        that can't be encoded, or that has no room in it.
+        """
+        wav_scp = read_table(raw / "wav.scp")
+        settings = self.settings
+        arks = StateArks(
+            out,
+            fingerprint(wav_scp, settings),
+            settings.compression_method,
+            settings.shard_utts,
+            self.batch_frames,
+        )
+        frames = {
+            utterance: num_frames(samples, settings.silence)
+            for utterance, samples in count_samples(wav_scp).items()
+        }
+        shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
+        write_table(out / "speech_shape", shapes)
+        if positions:
+            check_room(raw, shapes, positions)
+        if arks.is_complete():
+            logging.info("%s: up to date", out)
+            return
+        arks.write(frames, lambda batch: self._encode({key: wav_scp[key] for key in batch}))
+
+    @torch.no_grad()
+    def _encode(self, wav_scp: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Each utterance of a batch with its states (T, d)."""
+        waves = [torch.from_numpy(read_wave(key, path)) for key, path in wav_scp.items()]
+        samples = torch.tensor([len(wave) for wave in waves])
+        speech = pad_sequence(waves, batch_first=True)
+        batch = speech.to(self.device), samples.to(self.device)
+        if top_blocks := self.settings.top_blocks:
+            states, lengths = self.encoder.states_below(top_blocks, *batch)
+        else:
+            states, lengths, _ = self.encoder(*batch)
+        for key, one, length in zip(wav_scp, states.cpu().numpy(), lengths.tolist(), strict=True):
+            yield key, one[:length]
+
+
+def check_room(raw: Path, frames: dict[str, str], positions: int) -> None:
+    """DataError names the utterance whose speech and transcript, one behind the other (method.md,
+    section 3), take more positions than the language model has."""
+    for utterance, tokens in read_table(raw / "source_shape").items():
+        taken = int(tokens) + 1 + -(-int(frames[utterance]) // 4)  # by the adapter
+        if taken > positions:
+            raise DataError(
+                f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"
+                f" language model has {positions}; lower --max_duration (stage 2)"
+            )

@@ -1,0 +1,120 @@
+"""States of a frozen network as Kaldi arks that ESPnet reads: sharded, resumable (stage 5)."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+
+from comsl.corpora.kaldi import read_table, write_table, write_text
+
+Encode = Callable[[list[str]], Iterable[tuple[str, np.ndarray]]]
+
+
+def trained_on(raw: Path, table: dict[str, str]) -> dict[str, str]:
+    """Of a table of the set `raw` all but what stage 3 left out: its texts are too long."""
+    shapes = raw / "source_shape"
+    return {key: table[key] for key in read_table(shapes)} if shapes.is_file() else table
+
+
+class StateArks:
+    """A folder with `feats.scp` and `feats.<shard>.ark`.
+
+    inputs: a hash of all that the states depend on. A complete folder made from the same is left
+    alone; one that was interrupted keeps its whole shards.
+    compression_method: Kaldi's (2 one byte a value, 3 two, None float32); shard_utts: utterances
+    an ark; batch_frames: length of a batch, when padded.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        inputs: str,
+        compression_method: int | None,
+        shard_utts: int,
+        batch_frames: float,
+    ):
+        self.out = out
+        self.compression_method = compression_method
+        self.shard_utts = shard_utts
+        self.batch_frames = batch_frames
+        stamp = out / ".inputs"
+        if not stamp.is_file() or stamp.read_text().strip() != inputs:
+            shutil.rmtree(out, ignore_errors=True)
+            write_text(stamp, inputs + "\n")
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to write."""
+        return (self.out / "feats.scp").is_file()
+
+    def write(self, lengths: dict[str, int], encode: Encode) -> None:
+        """Write every utterance's states.
+
+        lengths: frames of every utterance; encode: a batch of utterances -> each with its states
+        (frames, d), float32.
+        """
+        order = sorted(lengths, key=lengths.get)
+        progress = _Progress(str(self.out), sum(lengths.values()))
+        feats = {}
+        for number, first in enumerate(range(0, len(order), self.shard_utts), start=1):
+            shard = {key: lengths[key] for key in order[first : first + self.shard_utts]}
+            scp = self.out / f"feats.{number}.scp"
+            if scp.is_file():
+                progress.skip(sum(shard.values()))
+            else:
+                self._write_shard(shard, encode, scp, progress)
+            feats |= read_table(scp)
+        write_table(self.out / "feats.scp", feats)
+
+    def _write_shard(self, lengths: dict[str, int], encode: Encode, scp: Path, progress) -> None:
+        """One ark, then its scp, whose presence says that both are whole."""
+        ark = scp.with_suffix(".ark")
+        new_ark, offsets = (scp.with_name(f".{scp.stem}.{kind}.tmp") for kind in ("ark", "offsets"))
+        with kaldiio.WriteHelper(
+            f"ark,scp:{new_ark},{offsets}", compression_method=self.compression_method
+        ) as writer:
+            for batch in self._batches(lengths):
+                for utterance, states in encode(batch):
+                    writer(utterance, states)
+                progress.add(sum(lengths[utterance] for utterance in batch))
+        lines = (line.split(" ", 1) for line in offsets.read_text(encoding="utf-8").splitlines())
+        new_ark.replace(ark)
+        write_table(scp, {key: f"{ark}:{place.rpartition(':')[2]}" for key, place in lines})
+        offsets.unlink()
+
+    def _batches(self, lengths: dict[str, int]) -> Iterator[list[str]]:
+        """Runs of utterances, shortest first, filled when padded to their longest."""
+        batch: list[str] = []
+        for utterance, length in lengths.items():
+            if batch and (len(batch) + 1) * length > self.batch_frames:
+                yield batch
+                batch = []
+            batch.append(utterance)
+        yield batch
+
+
+class _Progress:
+    """A line every few seconds: how much of a set is written, and the time left."""
+
+    def __init__(self, name: str, total: int):
+        self.name, self.total = name, total
+        self.skipped = self.done = 0
+        self.started = self.last = time.monotonic()
+
+    def skip(self, frames: int) -> None:
+        """Frames that an earlier run has written."""
+        self.skipped += frames
+
+    def add(self, frames: int) -> None:
+        """Frames that this run has written."""
+        self.done += frames
+        now, finished = time.monotonic(), self.skipped + self.done
+        if now - self.last < 5 and finished < self.total:
+            return
+        self.last = now
+        left = (now - self.started) / self.done * (self.total - finished)
+        share = 100 * finished // self.total
+        logging.info("%s: %d %% of %d frames, %.0f s left", self.name, share, self.total, left)

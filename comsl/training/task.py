@@ -1,0 +1,133 @@
+"""ComSL as an ESPnet task: YAML and options -> model, optimiser and data."""
+
+import argparse
+from collections.abc import Callable, Collection
+from typing import ClassVar
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.tasks import abs_task
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import str_or_none
+
+from comsl.errors import DataError
+from comsl.model.composite import ComSLModel
+from comsl.tokenizer import Tokenizer
+from comsl.training.batch_sampler import build_batch_sampler
+from comsl.training.build import SPEECH_ENCODERS, build_model, check_number, check_settings
+from comsl.training.preprocessor import ComSLPreprocessor
+from comsl.training.scheduler import PolynomialDecayLR
+from comsl.training.trainer import ComSLTrainer
+
+# ESPnet has none of them, and no other way to register them. Adafactor: moments take next to no
+# memory.
+abs_task.scheduler_classes["polynomial"] = PolynomialDecayLR
+abs_task.optim_classes["adafactor"] = torch.optim.Adafactor
+abs_task.build_batch_sampler = build_batch_sampler
+
+speech_encoder_choices = ClassChoices(
+    "speech_encoder",
+    classes=SPEECH_ENCODERS,
+    type_check=AbsEncoder,
+    default=None,
+    optional=True,
+)
+
+
+def add_common_arguments(group: argparse._ArgumentGroup) -> None:
+    """Options of every training, Whisper's included."""
+    speech_encoder_choices.add_arguments(group)
+    group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
+    group.add_argument(
+        "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
+    )
+    group.add_argument(
+        "--component_lr",
+        action=NestedDictAction,
+        default={},
+        help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head, "
+        "decoder), where it differs from optim_conf's",
+    )
+
+
+class ComSLTask(AbsTask):
+    """`ComSLTask.main()` trains: language model fine-tuning, frozen phase and joint phase alike."""
+
+    num_optimizers = 1
+    class_choices_list: ClassVar = [speech_encoder_choices]
+    trainer = ComSLTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group(description="ComSL")
+        parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
+        add_common_arguments(group)
+        group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
+        group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
+        for name, what in {
+            "language_model_conf": "LanguageModel",
+            "speech_adapter_conf": "Adapter",
+            "preprocessor_conf": "ComSLPreprocessor",
+        }.items():
+            group.add_argument(
+                f"--{name}", action=NestedDictAction, default={}, help=f"Settings of {what}"
+            )
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """ESPnet's, which knows no DeepSpeed trainer but its own."""
+        if args.use_deepspeed:
+            from comsl.training.deepspeed_trainer import ComSLDeepSpeedTrainer
+
+            args.use_deepspeed = False
+            task = type("DeepSpeedTask", (cls,), {"trainer": ComSLDeepSpeedTrainer})
+            return task.main_worker(args)
+        return super().main_worker(args)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ComSLModel:
+        """The model of a configuration; DataError where its parts do not fit each other."""
+        return build_model(args)
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: torch.nn.Module
+    ) -> list[torch.optim.Optimizer]:
+        """One optimiser; a group a component, with and without weight decay (none on biases and
+        layer norms, method.md, section 4)."""
+        unknown = set(args.component_lr) - {name for name, _ in model.named_children()}
+        if unknown:
+            raise DataError(f"component_lr: no component {sorted(unknown)[0]} in this model")
+        for component, lr in args.component_lr.items():
+            check_number(f"component_lr: {component}", lr)
+        optimizer = abs_task.optim_classes[args.optim]
+        check_settings("optim_conf", optimizer, args.optim_conf)
+        groups = []
+        for component, module in model.named_children():
+            lr = {"lr": args.component_lr[component]} if component in args.component_lr else {}
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            decayed = [p for p in parameters if p.dim() > 1]
+            others = [p for p in parameters if p.dim() <= 1]
+            groups += [{"params": decayed} | lr, {"params": others, "weight_decay": 0.0} | lr]
+        groups = [group for group in groups if group["params"]]
+        return [optimizer(groups, **args.optim_conf)]
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        return CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        tokenizer = Tokenizer(args.language_model)
+        return ComSLPreprocessor(train, tokenizer, args.target_lang, **args.preprocessor_conf)
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ("source_text", "target_text", "lang")
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
+        return ("speech", "teacher")

@@ -1,0 +1,69 @@
+"""Decoder states of the frozen teacher, written in advance (stage 5): exact, since it never trains.
+
+States, not logits: those of a vocabulary of 250,000 would be 250 times as large.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from comsl.corpora.kaldi import read_table
+from comsl.model.language_model import LanguageModel
+from comsl.sequences import Sequences
+from comsl.tokenizer import Tokenizer
+from comsl.training.state_arks import StateArks, trained_on
+
+BATCH_TOKENS = 4000
+
+
+class TeacherStates:
+    """Runs a language model over the pairs of sets, (N + 2, d) float32 an utterance.
+
+    path: folder of the language model; shard_utts: utterances an ark.
+    """
+
+    def __init__(self, path: Path, target_lang: str, shard_utts: int, device: str):
+        self.path, self.target_lang, self.shard_utts = path, target_lang, shard_utts
+        self.device = device
+        self.tokenizer = Tokenizer(path)
+        self.teacher = LanguageModel(path).eval().to(device)
+
+    def extract(self, raw: Path, out: Path) -> None:
+        """Write the states of set `raw` into `out`."""
+        names = ("text.src", "text.tgt", "utt2lang")
+        tables = [read_table(raw / name, empty_ok=name == "text.src") for name in names]
+        tables = [trained_on(raw, table) for table in tables]
+        arks = StateArks(out, self._fingerprint(tables), None, self.shard_utts, BATCH_TOKENS)
+        if arks.is_complete():
+            logging.info("%s: up to date", out)
+            return
+        pairs = {key: tuple(table[key] for table in tables) for key in tables[0]}
+        lengths = self.tokenizer.lengths([target for _, target, _ in pairs.values()])
+        lengths = dict(zip(pairs, lengths, strict=True))
+        arks.write(lengths, lambda batch: self._score({key: pairs[key] for key in batch}))
+
+    def _fingerprint(self, tables: list[dict[str, str]]) -> str:
+        digest = hashlib.sha256(repr((tables, self.target_lang)).encode())
+        for file in sorted(self.path.iterdir()):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def _score(self, pairs: dict[str, tuple[str, str, str]]) -> Iterator[tuple[str, np.ndarray]]:
+        """Each utterance of a batch, given (source, target, language), with its states."""
+        x = self._tokens([(source, lang) for source, _, lang in pairs.values()])
+        y = self._tokens([(target, self.target_lang) for _, target, _ in pairs.values()])
+        states = self.teacher.translate(x, y).cpu().numpy()
+        for key, one, length in zip(pairs, states, y.lengths.tolist(), strict=True):
+            yield key, one[:length]
+
+    def _tokens(self, texts: list[tuple[str, str]]) -> Sequences:
+        rows = [torch.tensor(self.tokenizer.encode(text, lang)) for text, lang in texts]
+        lengths = torch.tensor([len(row) for row in rows])
+        values = pad_sequence(rows, batch_first=True)
+        return Sequences(values.to(self.device), lengths.to(self.device))

@@ -1,0 +1,121 @@
+"""ESPnet's trainer, with BLEU on the validation set and a checkpoint that outlives any kill."""
+
+import argparse
+import dataclasses
+import functools
+import logging
+import operator
+import os
+import resource
+import shutil
+import zipfile
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.device_funcs import to_device
+from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.utils.types import str2bool
+
+from comsl.evaluation.scoring import bleu_metric
+
+
+@dataclasses.dataclass
+class ComSLTrainerOptions(TrainerOptions):
+    """ESPnet's, and: valid_bleu, whether to decode the validation set after every epoch."""
+
+    valid_bleu: bool
+
+
+class ComSLTrainer(Trainer):
+    """ESPnet's `Trainer`, extended at the end of an epoch only."""
+
+    options_class = ComSLTrainerOptions
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> ComSLTrainerOptions:
+        names = [field.name for field in dataclasses.fields(cls.options_class)]
+        return cls.options_class(**{name: getattr(args, name) for name in names})
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--valid_bleu",
+            type=str2bool,
+            default=True,
+            help="Decode the validation set greedily after every epoch and log its BLEU",
+        )
+
+    @classmethod
+    def run(cls, model, trainer_options, **kwargs) -> None:
+        if trainer_options.resume:
+            restore_checkpoint(Path(trainer_options.output_dir))
+        super().run(model=model, trainer_options=trainer_options, **kwargs)
+
+    @classmethod
+    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
+        """Stats as ESPnet's; then ours. ESPnet overwrites the checkpoint right after this."""
+        super().validate_one_epoch(model, iterator, reporter, options, distributed_option)
+        device = "cuda" if options.ngpu > 0 else "cpu"
+        stats = {"peak_memory_gb": peak_memory(device)}
+        if options.valid_bleu:
+            module = getattr(model, "module", model)
+            stats["bleu"] = greedy_bleu(module, iterator, device, distributed_option.distributed)
+        reporter.register(stats, 1)
+        reporter.next()
+        if not distributed_option.distributed or distributed_option.dist_rank == 0:
+            keep_checkpoint(Path(options.output_dir))
+
+
+def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
+    """Corpus BLEU of greedy decoding, the model's `translate`.
+
+    References are decoded from their tokens: a curve to follow, not a score to publish.
+    """
+    pairs = []
+    for _, batch in iterator:
+        batch = to_device(batch, device)
+        hypotheses = model.translate(**batch)
+        lengths = batch["target_lengths"].tolist()
+        references = [row[:n] for row, n in zip(batch["target"].tolist(), lengths, strict=True)]
+        decode = model.tokenizer.decode
+        pairs += [(decode(h), decode(r)) for h, r in zip(hypotheses, references, strict=True)]
+    if distributed:
+        gathered = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(gathered, pairs)
+        pairs = functools.reduce(operator.iadd, gathered, [])
+    hypotheses, references = zip(*pairs, strict=True)
+    return bleu_metric(model.target_lang).corpus_score(list(hypotheses), [list(references)]).score
+
+
+def peak_memory(device: str) -> float:
+    """The most memory that this process has held so far, in GB: the device's, or its own."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Set the last epoch's checkpoint aside: ESPnet writes the next over it, not atomically.
+
+    It then writes the epoch's model, and last the link latest.pth: its absence means a kill.
+    """
+    if (folder / "checkpoint.pth").exists():
+        (folder / "checkpoint.pth").replace(folder / "checkpoint.previous.pth")
+    (folder / "latest.pth").unlink(missing_ok=True)
+
+
+def restore_checkpoint(folder: Path) -> None:
+    """Go back to the checkpoint set aside, or to the start, where a kill cut the newer one, or the
+    model of its epoch, short."""
+    newest, previous = folder / "checkpoint.pth", folder / "checkpoint.previous.pth"
+    # A zip's directory is written last: a truncated file is none.
+    if zipfile.is_zipfile(newest) and (folder / "latest.pth").exists():
+        return
+    if previous.exists():
+        logging.warning(f"{newest} is incomplete: resuming from the epoch before it")
+        # A copy: killed again within the epoch, the next start finds `previous` in its place.
+        temporary = folder / f".checkpoint.{os.getpid()}.tmp"
+        shutil.copyfile(previous, temporary)
+        temporary.replace(newest)
+    else:
+        newest.unlink(missing_ok=True)
