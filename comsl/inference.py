@@ -20,6 +20,7 @@ from comsl.model.composite import Branch, ComSLModel
 from comsl.model.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
 from comsl.training.build import build_model
+from comsl.training.checkpoints import trained_checkpoint
 
 Audio = str | Path | tuple[np.ndarray, int]
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
@@ -240,16 +241,14 @@ def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
 
 
 def choose_checkpoint(path: Path) -> Path:
-    """An experiment's model: interpolated, else averaged, else its best; a checkpoint itself.
+    """An experiment's model: interpolated, else as it was trained; a checkpoint itself.
 
-    DataError: the folder holds none of them.
+    DataError: the folder holds neither.
     """
     if not path.is_dir():
         return path
-    for pattern in (INTERPOLATED, "*.ave.pth", "*.best.pth"):
-        if found := sorted(path.glob(pattern)):
-            return found[0]
-    raise DataError(f"{path}: no trained model (*.ave.pth, *.best.pth); run stage 3 or 6")
+    interpolated = path / INTERPOLATED
+    return interpolated if interpolated.is_file() else trained_checkpoint(path)
 
 
 def _download(hub_id: str) -> Path:

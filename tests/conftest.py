@@ -182,5 +182,6 @@ def language_model(tiny_lm, tmp_path_factory) -> Path:
     torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
     config |= {"speech_encoder": None, "teacher": None, "target_lang": "en"}
+    config["best_model_criterion"] = [["valid", "loss", "min"]]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder

@@ -2,14 +2,17 @@
 
 import json
 
+import pytest
 import torch
 from conftest import PAIRS, TINY_MBART, run_tool, write_mbart50, write_texts
 from sentencepiece import SentencePieceProcessor
 
+from comsl.errors import DataError
 from comsl.inference import choose_checkpoint
 from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
+from comsl.training.checkpoints import trained_checkpoint
 
 
 def test_a_missing_language_gets_a_token(tiny_lm, tokenizer, tmp_path):
@@ -60,11 +63,17 @@ def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     options = ["--model", tmp_path, "--start", tiny_lm, "--share"]
     others = {"adapter.weight": torch.ones(2)}  # of a composite model: as trained
     torch.save(tuned | others, tmp_path / "valid.bleu.ave.pth")
+    torch.save(others, tmp_path / "valid.acc.ave.pth")  # by another criterion than the first
+    criteria = [["valid", "bleu", "max"], ["valid", "acc", "max"]]
+    (tmp_path / "config.yaml").write_text(json.dumps({"best_model_criterion": criteria}))
     for share in (0.25, 0.75):  # made again from what was fine-tuned, not from itself
         run_tool("interpolate", *options, share)
         chosen = torch.load(choose_checkpoint(tmp_path), weights_only=True)
         expected = {name: w + share for name, w in start.items()} | others
         torch.testing.assert_close(chosen, expected)
+    (tmp_path / "valid.bleu.ave.pth").unlink()
+    with pytest.raises(DataError, match="the training has not ended"):
+        trained_checkpoint(tmp_path)
     refused = run_tool("interpolate", *options, 1.5, check=False)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: --share 1.5: ")

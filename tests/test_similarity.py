@@ -165,6 +165,7 @@ def write_experiment(folder, model, tiny_lm) -> None:
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "teacher": None}
     config |= {"speech_encoder": "whisper", "speech_encoder_conf": ENCODER}
     config |= {"speech_adapter_conf": {}, "model_conf": {"alpha_mt": 0.0}, "target_lang": "en"}
+    config["best_model_criterion"] = [["valid", "ce_st", "min"]]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 

@@ -26,11 +26,11 @@ def main() -> None:
 
     import torch
 
-    from comsl.inference import INTERPOLATED, choose_checkpoint
+    from comsl.inference import INTERPOLATED
     from comsl.model.language_model import LanguageModel
+    from comsl.training.checkpoints import trained_checkpoint
 
-    (args.model / INTERPOLATED).unlink(missing_ok=True)
-    tuned = torch.load(choose_checkpoint(args.model), map_location="cpu", weights_only=True)
+    tuned = torch.load(trained_checkpoint(args.model), map_location="cpu", weights_only=True)
     started = LanguageModel(args.start).state_dict(prefix="language_model.")
     if started.keys() != {name for name in tuned if name.startswith("language_model.")}:
         raise DataError(f"{args.start}: not what {args.model} was fine-tuned from")
