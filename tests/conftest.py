@@ -1,9 +1,15 @@
 """What the tests share: a tiny mBART with its tokenizer, and batches of random utterances."""
 
+import importlib
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -44,12 +50,43 @@ TINY_MBART = dict(
 )
 
 
-def run_tool(tool: str, *options, check: bool = True) -> subprocess.CompletedProcess:
-    """Run `python -m comsl.bin.<tool>` from the repository's top, as a user does."""
+@dataclass
+class Outcome:
+    """What a command leaves, in the names of subprocess.CompletedProcess."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_tool(tool: str, *options, check: bool = True) -> Outcome:
+    """`python -m comsl.bin.<tool>` from the repository's top, but in this process, without another
+    start of Python and of imports. What a process of its own adds, test_commands.py tests."""
+    outcome = call(importlib.import_module(f"comsl.bin.{tool}").main, *options)
+    assert not check or outcome.returncode == 0, outcome.stderr[-3000:]
+    return outcome
+
+
+def run_process(tool: str, *options) -> subprocess.CompletedProcess:
+    """The same in a process of its own, for what depends on that."""
     command = [sys.executable, "-m", f"comsl.bin.{tool}", *map(str, options)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert not check or result.returncode == 0, result.stderr[-3000:]
-    return result
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def call(main: Callable[[], None], *options) -> Outcome:
+    """Call a command's `main` as if these options were typed."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    argv, handlers, level = sys.argv, logging.root.handlers, logging.root.level
+    sys.argv, logging.root.handlers = [main.__module__, *map(str, options)], []
+    try:
+        with redirect_stdout(out), redirect_stderr(err), chdir(ROOT):
+            main()
+    except SystemExit as end:
+        status = end.code or 0
+    finally:
+        sys.argv, logging.root.handlers = argv, handlers
+        logging.root.setLevel(level)
+    return Outcome(status, out.getvalue(), err.getvalue())
 
 
 def write_texts(folder: Path, repeat: int = 1) -> Path:

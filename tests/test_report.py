@@ -4,12 +4,11 @@ import base64
 import io
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import pytest
 import soundfile
+from conftest import run_tool
 from synthetic_set import (
     ENGLISH,
     write_events,
@@ -51,15 +50,12 @@ class Page(HTMLParser):
         return [attrs["src"] for name, attrs in self.tags if name == tag]
 
 
-def run_score(root, *arguments):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "comsl.bin.score", "--recipe", "toy", "--set", "test"),
-            *("--raw", root / "raw", "--langs", "es it", "--out", root / "report"),
-            *("--command", "./run.sh --langs 'es it'", *arguments),
-        ],
-        capture_output=True,
-        text=True,
+def run_score(root, *arguments, check=True):
+    return run_tool(
+        *("score", "--recipe", "toy", "--set", "test"),
+        *("--raw", root / "raw", "--langs", "es it", "--out", root / "report"),
+        *("--command", "./run.sh --langs 'es it'", *arguments),
+        check=check,
     )
 
 
@@ -82,7 +78,6 @@ def scored(tmp_path_factory):
         *("--system", f"cascade={root}/exp/cascade"),
         *("--experiment", root / "exp/comsl_frozen", "--experiment", root / "exp/comsl_joint"),
     )
-    assert done.returncode == 0, done.stderr
     return root, done
 
 
@@ -118,8 +113,7 @@ def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
     published = {"split": "test", "target_lang": "en", "langs": "es it", "source": "Their paper"}
     (tmp_path / "p.json").write_text(json.dumps(published | {"systems": systems}))
     options = ("--system", f"comsl={tmp_path}/comsl", "--published", tmp_path / "p.json")
-    done = run_score(tmp_path, *options)
-    assert done.returncode == 0, done.stderr
+    run_score(tmp_path, *options)
     text = (tmp_path / "report/RESULTS.md").read_text()
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert ["A (published)", "st", "", "", "", "", "30.77"] in table
@@ -143,7 +137,9 @@ def test_markdown_has_tables_signatures_command(scored):
         assert piece in text
     assert re.search(r"\| comsl +\| st +\| +100.0 \|", text)
     assert re.search(r"\| utterances +\| +\| +5 \| +5 \| +\| +\| +10 \|", text)
-    assert "p" in text.split("## Significance")[1]
+    (test,) = results["significance"]
+    row = rf"\| comsl against whisper-zero-shot +\|.*\| +{test['p_value']:.4f} \|"
+    assert re.search(row, text.split("## Significance")[1])
 
 
 def test_html_is_self_contained_and_escaped(scored):
@@ -177,8 +173,7 @@ def test_html_escapes_hostile_text(tmp_path):
     write_raw(tmp_path / "raw")
     hostile = "<script>alert('x')</script> & <b>bold</b>"
     write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st", lambda text: hostile)
-    done = run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl")
-    assert done.returncode == 0, done.stderr
+    run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl")
     page = Page((tmp_path / "report/index.html").read_text())
     assert page.text.count(hostile) == 6
     assert {"script", "b"}.isdisjoint(tag for tag, _ in page.tags)
@@ -273,7 +268,8 @@ def test_bad_input_is_one_line(tmp_path, damage, arguments, message):
     write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
     if damage:
         damage(tmp_path)
-    done = run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl", *arguments)
+    system = ("--system", f"comsl={tmp_path}/comsl")
+    done = run_score(tmp_path, *system, *arguments, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.fullmatch(r"error: [^\n]*\n", done.stderr)

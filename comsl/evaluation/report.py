@@ -360,7 +360,10 @@ def _render(template: str, **values: object) -> str:
     from jinja2 import Environment, PackageLoader
 
     environment_ = Environment(
-        loader=PackageLoader("comsl"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("comsl.evaluation"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment_.get_template(template).render(**values)
 
