@@ -1,0 +1,53 @@
+"""Ask for, and keep, the record of what a thing is made from (comsl/made.py).
+
+`made begin OUT` prints where to write OUT and ends with 0, or ends with 3 where it is made already;
+`made finish OUT` says that it is whole.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from comsl import made
+from comsl.cli import command
+from comsl.errors import DataError
+
+MADE_ALREADY = 3
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("action", choices=("begin", "finish"))
+    add("out", type=Path, help="the thing, a folder or a file")
+    add("--earlier", choices=made.EARLIER, default=made.REPLACE, help="what becomes of another one")
+    add("--deletable", action="store_true", help="once made, it need not be there any more")
+    add("--from", dest="reads", type=Path, nargs="*", default=[], help="what it reads")
+    add(
+        "--cached", type=Path, nargs="*", default=[], help="the same, may be deleted when it's made"
+    )
+    add("--by", nargs="*", default=[], metavar="NAME=VALUE", help="settings")
+    return parser.parse_args()
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    args = parse_args()
+    if args.action == "finish":
+        made.finish(args.out)
+        return
+    settings = dict(word.split("=", 1) for word in args.by)
+    try:
+        wanted = made.describe(settings, args.reads, args.cached)
+        new = made.begin(args.out, wanted, args.earlier, args.deletable)
+    except DataError as error:
+        hint = "begin with an earlier stage, what is made is skipped"
+        raise DataError(f"{args.out} {error}: {hint}") from None
+    if new is None:
+        sys.exit(MADE_ALREADY)
+    print(new)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""One answer to "is it made already?": a record of what a thing was made from, beside the thing.
+
+A thing is a folder or a file, its record `<thing>.made.json`: the settings, and the content of what
+it reads by hash. Of a made thing that is its record's hash, of a user's file its bytes (of YAML and
+JSON what they say: comments don't count), of a large one size and time, and then the record says
+so. Where the record is the wanted one the thing is skipped; times of made things never count: what
+was deleted and made again is the same. `begin` and `finish` stand around what makes a thing,
+local/made.sh calls them for run.sh.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from comsl.errors import DataError
+
+LARGE = 64 << 20  # bytes of a user's file that is hashed by size and time
+
+# What becomes of an earlier thing that was made from something else, and where the new one grows.
+REPLACE = "replace"  # at <thing>.new, which takes its place when it is finished
+HERE = "here"  # in its own place, cleared: it holds its own path
+KEEP = "keep"  # in its own place, over what is there: what makes it knows what to keep
+ASIDE = "aside"  # in its own place; the earlier one, hours of training, gets the date in its name
+EARLIER = (REPLACE, HERE, KEEP, ASIDE)
+
+
+def record_of(thing: Path) -> Path:
+    """Where a thing's record lies."""
+    return thing.with_name(f"{thing.name}.made.json")
+
+
+def read_record(thing: Path) -> dict | None:
+    """A thing's record; None where there is none. DataError: it isn't one."""
+    try:
+        return json.loads(record_of(thing).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise DataError(f"{record_of(thing)}: no record; remove it, and what lies there") from None
+
+
+def is_finished(thing: Path) -> bool:
+    """Whether a thing is there, and whole."""
+    record = read_record(thing)
+    return bool(record and record["finished"]) and thing.exists()
+
+
+def describe(
+    settings: Mapping[str, str], reads: Sequence[Path], cached: Sequence[Path] = ()
+) -> dict:
+    """The record, unfinished, of a thing that these settings and things make.
+
+    settings: name -> value; of a value that names files, their content counts. cached: what it
+    reads too, but may have been deleted since it was made. DataError: something isn't there.
+    """
+    sources = [_source(path) for path in reads]
+    sources += [_source(path) | {"cached": True} for path in cached]
+    sources = list({source["path"]: source for source in sources}.values())
+    values = {name: _value(value) for name, value in settings.items()}
+    record = {"settings": values, "reads": sources}
+    return {"hash": _identity(record), **record, "begun": None, "finished": None}
+
+
+def begin(
+    thing: Path, wanted: dict, earlier: str = REPLACE, deletable: bool = False
+) -> Path | None:
+    """Where to write a thing, begun here or before; None if it is made already.
+
+    wanted: from `describe`; earlier: one of REPLACE, HERE, KEEP, ASIDE; deletable: once made, it
+    need not be there any more. DataError: something that it reads is not made, or not whole.
+    """
+    record, new = read_record(thing), _new(thing, earlier)
+    same = record is not None and record["hash"] == wanted["hash"]
+    if same and record["finished"] and (deletable or thing.exists()):
+        return None
+    _check_reads(wanted)
+    begun = record if new == thing else read_record(new)
+    if begun is None or begun["hash"] != wanted["hash"]:
+        _clear(thing if new == thing else new, earlier, changes(begun, wanted))
+        begun = wanted | {"begun": _now()}
+    new.parent.mkdir(parents=True, exist_ok=True)
+    _write(new, begun | {"finished": None})
+    return new
+
+
+def finish(thing: Path) -> None:
+    """Say that a thing, wherever `begin` had it written, is whole. DataError: nothing was made."""
+    new = _new(thing, REPLACE)
+    record = read_record(new)
+    if record is None:
+        new, record = thing, read_record(thing)
+    if record is None or not os.path.lexists(new):
+        raise DataError(f"{thing}: nothing was made")
+    if new != thing:
+        record_of(thing).unlink(missing_ok=True)
+        _remove(thing)
+        new.rename(thing)
+        record_of(new).unlink()
+    _write(thing, record | {"finished": _now()})
+
+
+def changes(before: dict | None, wanted: dict) -> str:
+    """What differs between two records, in words."""
+    if before is None:
+        return "no record of what it was made from"
+    old, new = before["settings"], wanted["settings"]
+    odd = [n for n in old.keys() | new.keys() if _digest(old.get(n)) != _digest(new.get(n))]
+    paths = [source["path"] for source in wanted["reads"]]
+    known = [_digest(source) for source in before["reads"]]
+    odd += [s["path"] for s in wanted["reads"] if _digest(s) not in known]
+    odd += [s["path"] for s in before["reads"] if s["path"] not in paths]
+    return f"{', '.join(sorted(odd))} changed"
+
+
+def lineage(things: Sequence[Path]) -> dict[str, dict]:
+    """Thing -> its settings and what it reads, of these and of all that they were made from."""
+    found: dict[str, dict] = {}
+    pending = list(things)
+    while pending:
+        thing = pending.pop(0)
+        record = read_record(thing)
+        if record is None or str(thing) in found:
+            continue
+        paths = [source["path"] for source in record["reads"]]
+        found[str(thing)] = {"settings": record["settings"], "reads": paths}
+        pending += map(Path, paths)
+    return found
+
+
+def _new(thing: Path, earlier: str) -> Path:
+    return thing.with_name(f"{thing.name}.new") if earlier == REPLACE else thing
+
+
+def _check_reads(wanted: dict) -> None:
+    for source in wanted["reads"]:
+        if "made" in source and "cached" not in source and not is_finished(Path(source["path"])):
+            raise DataError(f"needs {source['path']}, which is not made yet, or in part")
+
+
+def _clear(thing: Path, earlier: str, why: str) -> None:
+    if not os.path.lexists(thing) or earlier == KEEP:
+        return
+    if earlier == ASIDE and any(thing.iterdir()):
+        aside = _dated(thing)
+        thing.rename(aside)
+        if record_of(thing).exists():
+            record_of(thing).rename(record_of(aside))
+        print(f"{thing}: {why}; what was trained before is now {aside}", file=sys.stderr)
+    elif earlier == HERE and thing.is_dir():
+        for path in thing.iterdir():  # it may be a link to another disk
+            _remove(path)
+    else:
+        _remove(thing)
+
+
+def _dated(thing: Path) -> Path:
+    """A name that is free, with the date."""
+    name = f"{thing.name}.{datetime.now():%Y%m%d-%H%M%S}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in map(thing.with_name, names) if not path.exists())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(thing: Path, record: dict) -> None:
+    path = record_of(thing)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+
+
+def _identity(record: dict) -> str:
+    """A hash of the settings and of what is read, whatever its path."""
+    settings = {name: _digest(value) for name, value in record["settings"].items()}
+    return _sha256([sorted(settings.items()), [_digest(source) for source in record["reads"]]])
+
+
+def _digest(value) -> object:
+    """What counts of a setting's value, or of a source."""
+    if isinstance(value, list):
+        return [_digest(one) for one in value]
+    if isinstance(value, dict):
+        return {key: value[key] for key in ("made", "sha256", "size", "time") if key in value}
+    return value
+
+
+def _value(text: str) -> object:
+    """A setting's value, or the content of the files that it names."""
+    if text and Path(text).exists():
+        return _source(Path(text))
+    words = text.split()
+    if any(Path(word).is_file() for word in words):
+        return [_source(Path(word)) if Path(word).is_file() else word for word in words]
+    return text
+
+
+def _source(path: Path) -> dict:
+    """What a path stands for: the made thing that it is, or lies in, or a user's file or folder.
+
+    DataError: nothing is there.
+    """
+    for thing in (path, *path.parents):
+        if thing.name and (record := read_record(thing)):
+            return {"path": str(thing), "made": record["hash"]}
+    if path.is_file():
+        return {"path": str(path), **_file(path)}
+    if path.is_dir():
+        return {
+            "path": str(path),
+            "sha256": _sha256([_listed(path, file) for file in _files(path)]),
+        }
+    raise DataError(f"needs {path}, which is not made yet")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != "__pycache__")
+
+
+def _file(path: Path) -> dict:
+    stat = path.stat()
+    if stat.st_size > LARGE:
+        return {"size": stat.st_size, "time": stat.st_mtime_ns}  # too large to be hashed
+    data = path.read_bytes()
+    if path.suffix in (".yaml", ".yml", ".json"):
+        data = _said(path.suffix, data)
+    return {"sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _said(suffix: str, data: bytes) -> bytes:
+    """What YAML or JSON says, in one way of writing it; data that are neither as they are."""
+    try:
+        value = json.loads(data) if suffix == ".json" else _yaml(data)
+    except ValueError:
+        return data
+    return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _yaml(data: bytes) -> object:
+    """What YAML says. ValueError: nothing, it is none."""
+    import yaml
+
+    try:
+        return yaml.safe_load(data)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
