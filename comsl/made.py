@@ -220,10 +220,8 @@ def _source(path: Path) -> dict:
     if path.is_file():
         return {"path": str(path), **_file(path)}
     if path.is_dir():
-        return {
-            "path": str(path),
-            "sha256": _sha256([_listed(path, file) for file in _files(path)]),
-        }
+        listing = [[str(file.relative_to(path)), _file(file)] for file in _files(path)]
+        return {"path": str(path), "sha256": _sha256(listing)}
     raise DataError(f"needs {path}, which is not made yet")
 
 
