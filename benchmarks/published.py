@@ -24,16 +24,17 @@ def published_loss(
     speech: waveforms (B, samples), all of one length; source, target: `[code, tokens, </s>]`,
     padded with -1; utt_id: in evaluation mode the masks depend on it alone.
     """
+    settings = model.settings
     x, y = source.clamp(min=0), target.clamp(min=0)
-    masked = choose_masked(Sequences(x, (source >= 0).sum(1)), model.mask_probability, utt_id)
+    masked = choose_masked(Sequences(x, (source >= 0).sum(1)), settings.mask_probability, utt_id)
     embed = model.language_model.embed
     e_s = torch.cat([embed(x[:, :1]), _adapt(model, _encode_speech(model, speech))], dim=1)
     e_x_masked = embed(x.masked_fill(masked, model.tokenizer.mask_id))
     h_s, k_s = _encode(model, e_s)
     h_x, _ = _encode(model, embed(x))
     h_mix, k_mix = _encode(model, torch.cat([e_x_masked, e_s], dim=1))
-    _scale(h_s, model.encoder_gradient_scale)
-    _scale(h_x, model.encoder_gradient_scale)
+    _scale(h_s, settings.encoder_gradient_scale)
+    _scale(h_x, settings.encoder_gradient_scale)
     h_mix_x, h_mix_s = h_mix[:, : x.size(1)], h_mix[:, x.size(1) :]
 
     lm = model.language_model
@@ -41,7 +42,7 @@ def published_loss(
     stm_x, stm_y = _logits(lm, x, h_mix_s), _logits(lm, y, h_mix_s)
     mtp, _unused = _logits(lm, x, h_mix_x), _logits(lm, y, h_mix_x)
     with torch.no_grad():
-        (teacher,) = model._teacher
+        teacher = model.teacher.language_model
         memory = teacher.mbart.model.encoder(inputs_embeds=teacher.embed(x)).last_hidden_state
         taught = _logits(teacher, y, memory)
 
@@ -50,15 +51,15 @@ def published_loss(
 
     units = [F.normalize(k, dim=-1) for k in (k_s[:, 1:], k_mix[:, x.size(1) + 1 :])]
     erm = (units[0] - units[1]).norm(dim=-1).sum()
-    stm = _ce(stm_x, source) + mix(model.alpha_st, mt, stm_y)
-    cml = (stm + _ce(mtp, source.masked_fill(~masked, -1))) / 3 + model.w_erm * erm
+    stm = _ce(stm_x, source) + mix(settings.alpha_st, mt, stm_y)
+    cml = (stm + _ce(mtp, source.masked_fill(~masked, -1))) / 3 + settings.w_erm * erm
     losses = {
         "asr": _ce(asr, source),
-        "mt": mix(model.alpha_mt, taught, mt),
-        "st": mix(model.alpha_st, mt, st),
+        "mt": mix(settings.alpha_mt, taught, mt),
+        "st": mix(settings.alpha_st, mt, st),
         "cml": cml,
     }
-    return model.total(losses) / len(source)
+    return sum(settings.weights[name] * loss for name, loss in losses.items()) / len(source)
 
 
 def _encode_speech(model: ComSLModel, speech: Tensor) -> Tensor:

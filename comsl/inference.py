@@ -152,7 +152,7 @@ class SpeechTranslator:
         branch = Branch(y, self.model.encode_speech(e_s)[0])
         groups = self.model.decode({"st": branch}, None)
         head = self.model.language_model.head
-        _, terms = likelihood(groups, head, {"ce_st": 1.0, "kd_st": 0.0})
+        _, terms = likelihood(groups, head, {"ce_st": 1.0})
         return float(terms["ce_st"]), len(branch.labels)
 
     def generate(

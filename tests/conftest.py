@@ -211,11 +211,12 @@ def language_model(tiny_lm, tmp_path_factory) -> Path:
     """The folder of a language model's training, as stage 3 leaves it."""
     from comsl.model.composite import ComSLModel
     from comsl.model.language_model import LanguageModel
+    from comsl.model.settings import Settings
     from comsl.tokenizer import Tokenizer
 
     only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "alpha_mt": 0.0}
     folder = tmp_path_factory.mktemp("lm_train")
-    model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), **only_mt)
+    model = ComSLModel(LanguageModel(tiny_lm), Tokenizer(tiny_lm), settings=Settings(**only_mt))
     torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
     config = {"language_model": str(tiny_lm), "language_model_conf": {}, "model_conf": only_mt}
     config |= {"speech_encoder": None, "teacher": None, "target_lang": "en"}

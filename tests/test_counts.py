@@ -14,6 +14,8 @@ from comsl.encoders.whisper import WhisperEncoder
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.planning import counts
 from comsl.planning.counts import SIZES, Clip, LanguageSize, Size, SpeechSize
 from comsl.sequences import Sequences
@@ -48,7 +50,7 @@ def one(batch) -> dict:
 def build(size: Size, tiny_lm, tokenizer, speech_encoder, **settings) -> ComSLModel:
     adapter = Adapter(size.speech.width, size.language.width, dropout=0.0)
     parts = LanguageModel(tiny_lm, dropout=0.0), tokenizer, speech_encoder, adapter
-    return ComSLModel(*parts, LanguageModel(tiny_lm), **settings).train()
+    return ComSLModel(*parts, Teacher(LanguageModel(tiny_lm)), Settings(**settings)).train()
 
 
 def whisper_encoder(trained_blocks: int | None) -> WhisperEncoder:
@@ -91,7 +93,8 @@ def test_flops_of_an_update_with_the_speech_encoder(size, tiny_lm, tokenizer, on
 
 def test_flops_of_fine_tuning_the_language_model(size, tiny_lm, tokenizer, one):
     only_mt = {"w_st": 0.0, "w_asr": 0.0, "w_cml": 0.0, "w_mt": 1.0, "alpha_mt": 0.0}
-    model = ComSLModel(LanguageModel(tiny_lm, dropout=0.0), tokenizer, **only_mt).train()
+    language_model = LanguageModel(tiny_lm, dropout=0.0)
+    model = ComSLModel(language_model, tokenizer, settings=Settings(**only_mt)).train()
     expected = counts.train_language_model(size.language, Clip(0, 40, 36))
     assert expected == pytest.approx(measure_flops(model, one), rel=0.03)
 

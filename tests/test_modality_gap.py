@@ -12,7 +12,8 @@ from torch import distributed
 from torchaudio.functional import forced_align, merge_tokens
 
 from comsl.errors import DataError
-from comsl.model import composite as model_module
+from comsl.model import composite
+from comsl.model.objectives import representation
 from comsl.model.objectives.alignment import align, ctc, number_words
 from comsl.sequences import Sequences
 
@@ -37,7 +38,7 @@ def match(model, batch: dict) -> dict[str, torch.Tensor]:
     """The model's losses of a batch, sums over its utterances."""
     x = Sequences(batch["source"].clamp(min=0), batch["source_lengths"])
     speech = batch["speech"], batch["speech_lengths"]
-    return model.match_modalities(x, model.embed_speech(*speech, x.values[:, 0]))
+    return model.compare_representations(x, model.embed_speech(*speech, x.values[:, 0]))
 
 
 def spans(model, one: dict, frames: torch.Tensor) -> list[tuple[int, int]]:
@@ -63,27 +64,42 @@ def words(model, one: dict) -> list[list[int]]:
     return found
 
 
+def repeat_first(batch: dict) -> dict:
+    """The batch with its first utterance said once more by another voice."""
+    more = {k: v + v[:1] if k == "utt_id" else torch.cat([v, v[:1]]) for k, v in batch.items()}
+    more["speech"][-1] *= -1
+    return more
+
+
 def contrast(pairs: list, temperature: float) -> torch.Tensor:
-    """InfoNCE from its definition: speech of every pair against the text of all."""
+    """InfoNCE from its definition: speech of every pair against its text and the other texts."""
 
     def weight(speech, text):
         cosine = (speech * text).sum() / ((speech**2).sum() * (text**2).sum()).sqrt()
         return torch.exp(cosine / temperature)
 
     return -sum(
-        torch.log(weight(speech, text) / sum(weight(speech, other) for _, other in pairs))
-        for speech, text in pairs
+        torch.log(
+            weight(speech, text)
+            / sum(
+                weight(speech, other_text)
+                for other, (_, other_text, other_tokens) in enumerate(pairs)
+                if other == own or other_tokens != tokens
+            )
+        )
+        for own, (speech, text, tokens) in enumerate(pairs)
     )
 
 
 def plain_loss(model, batch: dict, method: str) -> torch.Tensor:
     """Section 7 utterance by utterance, word by word, frame by frame; a sum over the batch."""
     sentences, word_pairs, distance = [], [], torch.zeros(())
-    for row in range(4):
+    for row in range(len(batch["speech"])):
         one = single(batch, row)
         frames = model.adapter(Sequences(one["speech"], one["speech_lengths"])).values[0]
         text = model.language_model.embed(one["source"])[0, 1:-1]
-        sentences.append((frames.mean(0), text.mean(0)))
+        tokens = one["source"][0, 1:-1]
+        sentences.append((frames.mean(0), text.mean(0), tokens.tolist()))
         if method == "const":
             continue
         bounds = spans(model, one, frames)
@@ -92,15 +108,18 @@ def plain_loss(model, batch: dict, method: str) -> torch.Tensor:
                 distance = distance + ((frame - text[token]) ** 2).sum() / len(frame)
         for word in words(model, one) if bounds else []:
             spoken = torch.cat([frames[slice(*bounds[token])] for token in word])
-            word_pairs.append((spoken.mean(0), text[word].mean(0)))
+            word_pairs.append((spoken.mean(0), text[word].mean(0), tokens[word].tolist()))
     if method == "mml":
         return distance
     return contrast(sentences, 0.02) if method == "const" else contrast(word_pairs, 0.2)
 
 
+@pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-def test_method_equals_its_formula(tiny_lm, tokenizer, batch, method):
-    """Value and gradient, on a padded batch that holds an utterance too short to align."""
+def test_method_equals_its_formula(tiny_lm, tokenizer, batch, method, repeated):
+    """Value and gradient, on a padded batch that holds an utterance too short to align; what says
+    the same as another is not contrasted with it."""
+    batch = repeat_first(batch) if repeated else batch
     model = build(tiny_lm, tokenizer, **(OFF | METHODS[method]))
     loss, expected = match(model, batch)[method], plain_loss(model, batch, method)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
@@ -236,12 +255,13 @@ def test_a_configuration_turns_on_its_method_only(tiny_lm, tokenizer, batch, mon
     }
     for function in {function for functions in used.values() for function in functions}:
         if not any(function in used[method] for method in on):
-            monkeypatch.delattr(model_module, function)
+            module = representation if hasattr(representation, function) else composite
+            monkeypatch.delattr(module, function)
     config = yaml.safe_load((ROOT / f"conf/modality_gap/{name}.yaml").read_text())
     model = build(tiny_lm, tokenizer, **config["model_conf"])
     losses = {key.removeprefix("loss_") for key in model(**batch)[1] if key.startswith("loss_")}
     assert losses == {"st", "asr", "mt"} | on
-    assert hasattr(model, "ctc_head") == ("ctc" in on)
+    assert (model.ctc_head is not None) == ("ctc" in on)
     components = {component for component, _ in model.named_children()}
     assert set(config.get("component_lr", {})) <= components
 

@@ -12,6 +12,8 @@ from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
 from comsl.model.objectives.cml import choose_masked
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.sequences import Sequences
 from comsl.training.build import build_model
 
@@ -26,21 +28,16 @@ def build(tiny_lm, tokenizer, **settings) -> ComSLModel:
     teacher = LanguageModel(tiny_lm)
     for parameter in teacher.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
-    model = ComSLModel(
-        language_model,
-        tokenizer,
-        CachedStates(16),
-        Adapter(16, 32),
-        teacher,
-        **(ALL | settings),
-    )
-    return model.eval()
+    settings = Settings(**(ALL | settings))
+    parts = CachedStates(16), Adapter(16, 32), Teacher(teacher, bf16=settings.bf16)
+    return ComSLModel(language_model, tokenizer, *parts, settings).eval()
 
 
 def configuration(tiny_lm, **settings) -> argparse.Namespace:
     """Of a model of text alone, as ESPnet hands it over."""
     parts = {"language_model": str(tiny_lm), "teacher": str(tiny_lm), "target_lang": "en"}
     nothing = {"language_model_conf": {}, "speech_encoder": None}
+    nothing |= {f"{split}_data_path_and_name_and_type": [] for split in ("train", "valid")}
     return argparse.Namespace(**(parts | nothing | settings))
 
 
@@ -74,7 +71,7 @@ def plain_adapter(adapter, states):
 def plain_losses(model, one: dict) -> dict[str, torch.Tensor]:
     """Every objective of section 3 for one utterance, token by token."""
     lm, mbart = model.language_model, model.language_model.mbart
-    (teacher,) = model._teacher
+    teacher = model.teacher.language_model
     x, y, k = one["source"][0], one["target"][0], model.erm_layer
 
     def enc(e):
@@ -112,7 +109,8 @@ def plain_losses(model, one: dict) -> dict[str, torch.Tensor]:
     mtp = ce(x, log_p(lm, x, h_mix_x), masked.nonzero()[:, 0].tolist())
     unit = [v / v.norm(dim=-1, keepdim=True) for v in (k_s[1:], k_mix[len(x) + 1 :])]
     differences = [a - b for a, b in zip(*unit, strict=True)]
-    erm = sum((d**2).sum() / len(d) if model.erm_squared else d.norm() for d in differences)
+    squared = model.settings.erm_squared
+    erm = sum((d**2).sum() / len(d) if squared else d.norm() for d in differences)
     return {
         "asr": ce(x, log_p(lm, x, h_s)),
         "mt": 0.8 * ce(y, p_mt) + 0.2 * kd(p_teacher, p_mt),
@@ -198,8 +196,11 @@ def test_gradient_scale_doubles_what_reaches_the_encoders(tiny_lm, tokenizer, ba
 
 
 def test_an_objective_that_is_off_runs_no_branch(tiny_lm, tokenizer, batch):
+    """And logs nothing."""
+
     def branches(**settings):
         model = build(tiny_lm, tokenizer, **(OFF | settings))
+        assert model(**batch)[1].keys() == model.settings.statistics
         return {name[3:] for name in model(**batch)[1] if name[:3] == "ce_" and "token" not in name}
 
     assert branches(w_st=1.0, alpha_st=0.0) == {"st"}
@@ -207,6 +208,7 @@ def test_an_objective_that_is_off_runs_no_branch(tiny_lm, tokenizer, batch):
     assert branches(w_mt=1.0) == {"mt"}
     assert branches(w_asr=1.0) == {"asr"}
     assert branches(w_cml=1.0) == {"mt", "stm_x", "stm_y", "mtp"}
+    assert branches(w_cml=1.0, alpha_st=0.0, w_ctc=0.1, w_mml=0.1) == {"stm_x", "stm_y", "mtp"}
 
 
 def pick(batch: dict, rows: list[int]) -> dict:
@@ -232,10 +234,12 @@ def test_without_a_transcript_speech_translation_alone_is_learnt(tiny_lm, tokeni
 
     transcribed = model(**pick(batch, [0, 2]))[0]
     theirs = gradients(model, 2 * transcribed)
-    model.weights = dict.fromkeys(model.weights, 0.0) | {"st": ALL["w_st"]}
-    model.alpha_st = 0.0
-    plain, plain_stats, _ = model(**pick(batch, [1, 3]))
-    of_plain = gradients(model, 2 * plain)
+    # The weight of CTC is for its head: without a transcript the loss is 0.
+    st_alone = OFF | {"w_st": ALL["w_st"], "alpha_st": 0.0, "w_ctc": 1e-9}
+    other = build(tiny_lm, tokenizer, **st_alone)
+    other.load_state_dict(model.state_dict())
+    plain, plain_stats, _ = other(**pick(batch, [1, 3]))
+    of_plain = gradients(other, 2 * plain)
     torch.testing.assert_close(4 * loss, 2 * transcribed + 2 * plain)
     assert (ours - theirs - of_plain).norm() < 1e-4 * ours.norm()
     torch.testing.assert_close(alone, plain)
@@ -246,18 +250,19 @@ def test_without_a_transcript_speech_translation_alone_is_learnt(tiny_lm, tokeni
 
 
 def test_text_alone_needs_no_speech(tiny_lm, tokenizer, batch):
-    model = ComSLModel(LanguageModel(tiny_lm), tokenizer, **(OFF | {"w_mt": 1.0, "alpha_mt": 0.0}))
+    only_mt = Settings(**(OFF_BUT_MT | {"alpha_mt": 0.0}))
+    model = ComSLModel(LanguageModel(tiny_lm), tokenizer, settings=only_mt)
     texts = {name: value for name, value in batch.items() if not name.startswith("speech")}
     assert torch.isfinite(model(**texts)[0])
     with pytest.raises(DataError, match="speech_encoder"):
-        ComSLModel(LanguageModel(tiny_lm), tokenizer, w_st=1.0, w_mt=0.0)
+        ComSLModel(LanguageModel(tiny_lm), tokenizer, settings=Settings(w_mt=0.0))
     with pytest.raises(DataError, match="teacher"):
-        ComSLModel(LanguageModel(tiny_lm), tokenizer, **(OFF | {"w_mt": 1.0}))
+        ComSLModel(LanguageModel(tiny_lm), tokenizer, settings=Settings(**OFF_BUT_MT))
 
 
 def test_the_teacher_is_neither_saved_nor_trained(tiny_lm, tokenizer, batch):
     model = build(tiny_lm, tokenizer).train()
-    (teacher,) = model._teacher
+    teacher = model.teacher.language_model
     assert not teacher.training
     names = set(model.state_dict()) | {name for name, _ in model.named_parameters()}
     assert not [name for name in names if "teacher" in name]
@@ -265,17 +270,17 @@ def test_the_teacher_is_neither_saved_nor_trained(tiny_lm, tokenizer, batch):
     assert all(p.grad is None for p in teacher.parameters())
 
 
-@pytest.mark.parametrize(("alpha_mt", "loaded"), [(0.2, 1), (0.0, 0)])
+@pytest.mark.parametrize(("alpha_mt", "loaded"), [(0.2, True), (0.0, False)])
 def test_a_teacher_that_teaches_nothing_is_not_loaded(tiny_lm, alpha_mt, loaded):
     model = build_model(configuration(tiny_lm, model_conf=OFF_BUT_MT | {"alpha_mt": alpha_mt}))
-    assert len(model._teacher) == loaded
+    assert (model.teacher is not None) == loaded
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"model_conf": {"w_slt": 1.0}}, "model_conf: ComSLModel has no setting 'w_slt'"),
-        ({"language_model_conf": {"drop": 0.1}}, "LanguageModel has no setting 'drop'"),
+        ({"model_conf": {"w_slt": 1.0}}, "model_conf: no setting 'w_slt'"),
+        ({"language_model_conf": {"drop": 0.1}}, "language_model_conf: no setting 'drop'"),
         ({"model_conf": {"erm_layer": 3}}, "erm_layer: 3 is none of the encoder's layers, 1 to 2"),
         ({"model_conf": {"erm_layer": 0}}, "erm_layer: 0 is none of the encoder's layers, 1 to 2"),
         ({"model_conf": {"mask_probability": 15}}, "mask_probability: 15 is no share above 0"),

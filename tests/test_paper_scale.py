@@ -1,5 +1,6 @@
 """What makes the paper's sizes trainable: checkpointing, bfloat16, dimensions, configurations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.sequences import Sequences
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
@@ -38,7 +41,7 @@ def whole_model(tiny_lm, tokenizer, checkpointing: bool, **settings) -> ComSLMod
     torch.manual_seed(1)
     language_model = LanguageModel(tiny_lm, checkpointing=checkpointing)
     encoder = WhisperEncoder(dims=DIMS, checkpointing=checkpointing, **settings)
-    teacher = LanguageModel(tiny_lm)
+    teacher = Teacher(LanguageModel(tiny_lm))
     return ComSLModel(language_model, tokenizer, encoder, Adapter(16, 32), teacher).train()
 
 
@@ -112,7 +115,7 @@ def test_bfloat16_is_close_to_single_precision(tiny_lm, tokenizer, batch, weight
     theirs, ours = gradients(exact, loss), gradients(rounded, close)
     assert (ours - theirs).norm() < 0.05 * theirs.norm()
     assert {p.dtype for p in rounded.parameters()} == {torch.float32}
-    (teacher,) = rounded._teacher
+    teacher = rounded.teacher.language_model
     assert {p.dtype for p in teacher.parameters()} == {torch.bfloat16}
 
 
@@ -120,7 +123,7 @@ def test_bfloat16_with_the_speech_encoder(tiny_lm, tokenizer, batch):
     batch = with_waves(batch)
     model = whole_model(tiny_lm, tokenizer, checkpointing=True).eval()
     loss = model(**batch)[0]
-    model.bf16 = True
+    model.settings = replace(model.settings, bf16=True)
     torch.testing.assert_close(model(**batch)[0], loss, rtol=5e-3, atol=0)
 
 
@@ -187,9 +190,9 @@ def test_configurations_are_the_papers(tiny_lm, tokenizer, config):
     Adapter(16, 32, **args.speech_adapter_conf)
     model = ComSLModel(
         LanguageModel(tiny_lm), tokenizer, CachedStates(16), Adapter(16, 32),
-        LanguageModel(tiny_lm), **args.model_conf,
+        Teacher(LanguageModel(tiny_lm)), Settings(**args.model_conf),
     )  # fmt: skip
-    weights = {name: value for name, value in model.weights.items() if value}
+    weights = {name: value for name, value in model.settings.weights.items() if value}
     assert weights == {"st": 0.35, "asr": 0.35, "mt": 0.2, "cml": 0.1}
 
 

@@ -7,6 +7,7 @@ from comsl.encoders.whisper import WhisperEncoder
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.teacher import Teacher
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 
@@ -18,7 +19,7 @@ def test_baseline_equals_ours_without_padding(tiny_lm, tokenizer, batch):
         tokenizer,
         WhisperEncoder(dims=DIMS, silence=0.0),
         Adapter(16, 32),
-        teacher=LanguageModel(tiny_lm, from_scratch=True),
+        Teacher(LanguageModel(tiny_lm, from_scratch=True)),
     ).eval()
     speech = 0.1 * torch.randn(1, 16000)
     source, target = batch["source"][:1], batch["target"][:1]

@@ -20,6 +20,7 @@ from comsl.inference import SpeechTranslator
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
 from comsl.sequences import Sequences
 
 ENCODER = {"dims": {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 1}}
@@ -29,7 +30,7 @@ ENCODER = {"dims": {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_
 def model(tiny_lm, tokenizer) -> ComSLModel:
     torch.manual_seed(2)
     parts = LanguageModel(tiny_lm), tokenizer, WhisperEncoder(**ENCODER), Adapter(16, 32)
-    return ComSLModel(*parts, alpha_mt=0.0)
+    return ComSLModel(*parts, settings=Settings(alpha_mt=0.0))
 
 
 @pytest.fixture

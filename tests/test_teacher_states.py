@@ -10,6 +10,8 @@ from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.training.preprocessor import ComSLPreprocessor
 
 
@@ -35,11 +37,16 @@ def test_cached_states_give_the_teacher_s_loss(tiny_lm, tokenizer, tmp_path):
     torch.manual_seed(0)
     student = LanguageModel(tiny_lm, from_scratch=True)
     settings = {"w_st": 0, "w_asr": 0, "w_cml": 0, "w_mt": 1.0, "alpha_mt": 0.7}
-    model = ComSLModel(student, tokenizer, teacher=LanguageModel(tiny_lm), **settings)
+    teacher = Teacher(LanguageModel(tiny_lm))
+    model = ComSLModel(student, tokenizer, teacher=teacher, settings=Settings(**settings))
     assert batch["teacher_lengths"].tolist() == batch["target_lengths"].tolist()
     uncached = {k: v for k, v in batch.items() if not k.startswith("teacher")}
     losses = [model.eval()(**b)[0] for b in (batch, uncached)]
     torch.testing.assert_close(*losses)
+    model.teacher = Teacher(LanguageModel(tiny_lm), cached=True)
+    torch.testing.assert_close(model(**batch)[0], losses[0])
+    with pytest.raises(DataError, match="lacks the teacher's cached states"):
+        model(**uncached)
     batch["teacher"] += 1
     assert not torch.isclose(model(**batch)[0], losses[1])
     batch["teacher_lengths"] -= 1

@@ -131,7 +131,7 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         train(data, tiny_lm, tmp_path / "b", "--component_lr", "decoder=1.0")
     with pytest.raises(DataError, match="component_lr: adapter is a number, not '1e-3'"):
         train(data, tiny_lm, tmp_path / "b", "--component_lr", "adapter=1e-3")
-    with pytest.raises(DataError, match=r"optim_conf: \w+ has no setting 'momentun'"):
+    with pytest.raises(DataError, match=r"optim_conf: no setting 'momentun'"):
         train(data, tiny_lm, tmp_path / "b", "--optim_conf", "momentun=0.9")
 
 

@@ -90,13 +90,13 @@ class WhisperModel(AbsESPnetModel):
         y = Sequences(target.clamp(min=0), target_lengths)
         heard = self.listen(speech, speech_lengths)
         texts = {"st": y, "asr": x}
-        groups, slopes = {}, {}
-        for task, weight in self.weights.items():
+        groups = {}
+        for task in self.weights:
             self._check(texts[task], utt_id)
             groups[task] = self.score(task, x.values[:, :1], texts[task], heard)
-            slopes |= {f"ce_{task}": weight, f"kd_{task}": 0.0}
+        coefficients = {f"ce_{task}": weight for task, weight in self.weights.items()}
         smoothing = self.label_smoothing if self.training else 0.0
-        loss, terms = likelihood(list(groups.values()), self.head, slopes, smoothing)
+        loss, terms = likelihood(list(groups.values()), self.head, coefficients, smoothing)
         loss = loss / len(source)
         stats = {name: value / len(source) for name, value in terms.items()}
         for task, group in groups.items():

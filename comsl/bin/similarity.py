@@ -86,8 +86,10 @@ def load(model: str, ngpu: int):
 
 def chosen_layer(translator, layer: int | None) -> int:
     """The encoder layer to look at."""
+    from comsl.model.objectives.cml import matched_layer
+
     layers = translator.model.language_model.config.encoder_layers
-    return round(layers / 3) if layer is None else layer
+    return matched_layer(layers) if layer is None else layer
 
 
 def look(translator, clips: dict[str, tuple], lang: str, layer: int) -> Iterator[tuple]:

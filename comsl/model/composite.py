@@ -12,11 +12,11 @@ from torch import nn
 from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.language_model import Head, LanguageModel
-from comsl.model.objectives.alignment import align, ctc, number_words
-from comsl.model.objectives.cml import choose_masked, representation_distance
-from comsl.model.objectives.contrast import sentence_contrast, word_contrast
+from comsl.model.objectives.cml import choose_masked, matched_layer, representation_distance
 from comsl.model.objectives.likelihood import Group, likelihood
-from comsl.model.objectives.mml import modality_distance
+from comsl.model.objectives.representation import REPRESENTATION_LOSSES, Modalities
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.sequences import Sequences, concatenate, has_transcript, split, stack
 from comsl.tokenizer import Tokenizer
 
@@ -63,33 +63,36 @@ def leave_out_untranscribed(branches: dict[str, Branch], x: Sequences) -> dict[s
 
 
 def statistics(
+    settings: Settings,
     branches: dict[str, Branch],
-    losses: dict[str, torch.Tensor],
     terms: dict[str, torch.Tensor],
     utterances: int,
 ) -> dict[str, torch.Tensor]:
-    """What is logged: objectives and terms an utterance, cross-entropies a token too.
+    """What is logged but the loss: `settings.statistics`.
 
     `st_alone` counts as `st`: the names must be the same in all processes, whatever their batch.
     """
+    sums = {
+        f"loss_{name}": sum(share * terms[term] for term, share in parts.items() if term in terms)
+        for name, parts in settings.objectives.items()
+    }
     tokens = {name: branch.scored.sum() for name, branch in branches.items()}
     if "st_alone" in branches:
         tokens["st"] = tokens["st"] + tokens.pop("st_alone")
         terms = terms | {"ce_st": terms["ce_st"] + terms["ce_st_alone"]}
-        del terms["ce_st_alone"]
-    sums = {f"loss_{name}": value for name, value in losses.items()} | terms
-    stats = {name: value / utterances for name, value in sums.items()}
+    names = settings.statistics
+    stats = {name: value / utterances for name, value in (sums | terms).items() if name in names}
     per_token = {name: terms[f"ce_{name}"] / n.clamp(min=1) for name, n in tokens.items()}
     return stats | {f"ce_{name}_token": value for name, value in per_token.items()}
 
 
 def in_chosen_precision(forward):
-    """A model's `forward` in bfloat16 where its `bf16` says so, on any device: ESPnet's own mixed
-    precision is CUDA's alone, and its `--train_dtype` would store the weights so."""
+    """A model's `forward` in bfloat16 where its settings say `bf16`, on any device: ESPnet's own
+    mixed precision is CUDA's alone, and its `--train_dtype` would store the weights so."""
 
     @functools.wraps(forward)
     def wrapped(self, *args, **batch):
-        if not self.bf16:
+        if not self.settings.bf16:
             return forward(self, *args, **batch)
         with torch.autocast(next(self.parameters()).device.type, torch.bfloat16):
             return forward(self, *args, **batch)
@@ -104,16 +107,8 @@ class ComSLModel(AbsESPnetModel):
     objectives (every weight but `w_mt` 0) this is the language model's fine-tuning, and
     speech_encoder and adapter may be None.
 
-    w_*: weights of the objectives; w_const, w_waco, w_mml: of the compared modality-gap methods
-    (section 7), the last two on an alignment by the CTC head, which w_ctc makes and trains;
-    alpha_st, alpha_mt: shares of distillation in ST and in MT; w_erm, erm_layer, erm_squared:
-    ERM's weight within CML, its encoder layer (`round(L / 3)` without one) and form;
-    mask_probability: share of masked source tokens; speech_first: order of the concatenation;
-    encoder_gradient_scale: factor on the gradients of the final states of the speech-only and
-    text-only passes. teacher: the frozen language model of the MT regularisation, needed where
-    `w_mt` and `alpha_mt` are not 0; target_lang: what it is trained to translate into. bf16: matrix
-    products in bfloat16 by autocast, and the frozen teacher stored so; what trains, sums, softmax
-    and losses stay in single precision.
+    teacher: of the MT regularisation, needed where `w_mt` and `alpha_mt` are not 0; target_lang:
+    what the model is trained to translate into. DataError: parts and settings do not fit.
     """
 
     def __init__(
@@ -122,65 +117,39 @@ class ComSLModel(AbsESPnetModel):
         tokenizer: Tokenizer,
         speech_encoder: AbsEncoder | None = None,
         adapter: Adapter | None = None,
-        teacher: LanguageModel | None = None,
-        w_st: float = 0.35,
-        w_asr: float = 0.35,
-        w_mt: float = 0.2,
-        w_cml: float = 0.1,
-        w_ctc: float = 0.0,
-        w_const: float = 0.0,
-        w_waco: float = 0.0,
-        w_mml: float = 0.0,
-        alpha_st: float = 0.8,
-        alpha_mt: float = 0.2,
-        w_erm: float = 0.2,
-        erm_layer: int | None = None,
-        erm_squared: bool = False,
-        mask_probability: float = 0.15,
-        speech_first: bool = False,
-        encoder_gradient_scale: float = 2.0,
-        label_smoothing: float = 0.0,
+        teacher: Teacher | None = None,
+        settings: Settings | None = None,
         target_lang: str = "en",
-        bf16: bool = False,
     ):
         super().__init__()
-        self.weights = {"st": w_st, "asr": w_asr, "mt": w_mt, "cml": w_cml}
-        self.weights |= {"ctc": w_ctc, "const": w_const, "waco": w_waco, "mml": w_mml}
-        if not any(self.weights.values()):
-            raise DataError("model_conf: every objective's weight is 0, nothing would be learnt")
-        self.needs_speech = any(weight for name, weight in self.weights.items() if name != "mt")
+        settings = settings or Settings()
+        self.settings = settings
+        self.coefficients = settings.coefficients
+        self.branches = settings.branches
+        self.representation_losses = {
+            name: row.loss for name, row in REPRESENTATION_LOSSES.items() if settings.weights[name]
+        }
+        self.needs_speech = settings.objectives.keys() != {"mt"}
         if self.needs_speech and adapter is None:
             raise DataError("all weights but w_mt need a speech encoder: set speech_encoder")
-        if (w_waco or w_mml) and not w_ctc:
-            raise DataError("w_waco and w_mml need the CTC head's alignment: set w_ctc")
-        if w_mt and alpha_mt and teacher is None:
+        if "kd_mt" in self.coefficients and teacher is None:
             raise DataError("alpha_mt needs the frozen language model: set teacher, or alpha_mt: 0")
         layers = language_model.config.encoder_layers
-        if erm_layer is None:
-            erm_layer = round(layers / 3)
-        elif not 1 <= erm_layer <= layers:
+        self.erm_layer = settings.erm_layer
+        if self.erm_layer is None:
+            self.erm_layer = matched_layer(layers)
+        if not 1 <= self.erm_layer <= layers:
             raise DataError(
-                f"erm_layer: {erm_layer} is none of the encoder's layers, 1 to {layers}"
+                f"erm_layer: {self.erm_layer} is none of the encoder's layers, 1 to {layers}"
             )
-        if not 0 < mask_probability <= 1:
-            raise DataError(f"mask_probability: {mask_probability} is no share above 0")
         self.speech_encoder = speech_encoder
         self.adapter = adapter
         self.language_model = language_model
-        # In a tuple: a registered teacher would be saved, and set to training mode, with us.
-        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else ()
-        self.bf16 = bf16
-        if bf16 and teacher:
-            teacher.to(torch.bfloat16)
+        self.teacher = teacher
         self.tokenizer = tokenizer
-        if w_ctc:
+        self.ctc_head = None
+        if settings.w_ctc:
             self.ctc_head = nn.Linear(language_model.config.d_model, len(tokenizer))
-        self.alpha_st, self.alpha_mt, self.w_erm = alpha_st, alpha_mt, w_erm
-        self.erm_layer, self.erm_squared = erm_layer, erm_squared
-        self.mask_probability = mask_probability
-        self.speech_first = speech_first
-        self.encoder_gradient_scale = encoder_gradient_scale
-        self.label_smoothing = label_smoothing
         self.target_lang = target_lang
 
     @in_chosen_precision
@@ -212,52 +181,23 @@ class ComSLModel(AbsESPnetModel):
         branches, erm = self.build_branches(x, y, e_s, utt_id)
         branches = leave_out_untranscribed(branches, x)
         taught = None
-        if self.weights["mt"] and self.alpha_mt:
-            states, head = self.teach(x, y, teacher, teacher_lengths)
+        if "kd_mt" in self.coefficients:
+            states, head = self.teacher(x, y, teacher, teacher_lengths)
             taught = states[branches["mt"].scored], head
         groups = self.decode(branches, taught)
-        # The loss is linear in its terms: their slopes are known before they are.
-        nothing = {f"{term}_{name}": torch.zeros(()) for name in branches for term in ("ce", "kd")}
-        nothing["erm"] = torch.zeros(())
-        slopes = torch.func.grad(lambda terms: self.total(self.objectives(terms)))(nothing)
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss, terms = likelihood(groups, self.language_model.head, slopes, smoothing)
-        if erm is not None:
-            loss = loss + slopes["erm"].to(loss) * erm
-            terms["erm"] = erm.detach()
-        matched = {} if e_s is None else self.match_modalities(x, e_s)
-        loss = loss + self.total(matched)
+        smoothing = self.settings.label_smoothing if self.training else 0.0
+        loss, terms = likelihood(groups, self.language_model.head, self.coefficients, smoothing)
+        others = self.compare_representations(x, e_s) if self.representation_losses else {}
+        others |= {} if erm is None else {"erm": erm}
+        loss = loss + sum(self.coefficients[name] * value for name, value in others.items())
 
         # Sums over tokens and frames, then the mean over the utterances of the batch.
         loss = loss / len(source)
-        losses = self.objectives(nothing | terms) | {k: v.detach() for k, v in matched.items()}
-        stats = statistics(branches, losses, terms, len(source))
+        terms |= {name: value.detach() for name, value in others.items()}
+        stats = statistics(self.settings, branches, terms, len(source))
         stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
         # Vectors of one element: what ESPnet's averaging over processes takes.
         return loss, *force_gatherable((stats, len(source)), loss.device)
-
-    def objectives(self, terms: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The objectives that are on, from their terms: `ce_<branch>`, `kd_<branch>`, `erm`."""
-        losses = {}
-        if self.weights["mt"]:
-            losses["mt"] = self.mix(self.alpha_mt, "mt", terms)
-        if self.weights["st"]:
-            losses["st"] = self.mix(self.alpha_st, "st", terms) + terms.get("ce_st_alone", 0.0)
-        if self.weights["asr"]:
-            losses["asr"] = terms["ce_asr"]
-        if self.weights["cml"]:
-            stm = terms["ce_stm_x"] + self.mix(self.alpha_st, "stm_y", terms)
-            losses["cml"] = (stm + terms["ce_mtp"]) / 3 + self.w_erm * terms["erm"]
-        return losses
-
-    def mix(self, alpha: float, branch: str, terms: dict[str, torch.Tensor]) -> torch.Tensor:
-        """`(1 - a) CE + a KD` of a branch: MT with its regularisation, ST and STM with decoder
-        distribution matching."""
-        return (1 - alpha) * terms[f"ce_{branch}"] + alpha * terms[f"kd_{branch}"]
-
-    def total(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The weighted sum of the objectives."""
-        return sum(self.weights[name] * loss for name, loss in losses.items())
 
     def build_branches(
         self,
@@ -266,53 +206,41 @@ class ComSLModel(AbsESPnetModel):
         e_s: Sequences | None,
         utt_id: list[str] | None,
     ) -> tuple[dict[str, Branch], torch.Tensor | None]:
-        """The branches that some objective needs, and ERM where CML is on."""
-        w, branches = self.weights, {}
-        if w["mt"] or (self.alpha_st and (w["st"] or w["cml"])):
+        """The branches that the loss needs, and ERM where it counts."""
+        needed, branches = self.branches, {}
+        if "mt" in needed:
             branches["mt"] = Branch(y, self.encode_text(x))
-        if not (w["st"] or w["asr"] or w["cml"]):
+        if not needed & {"st", "asr", "mtp"}:
             return branches, None
         h_s, layer_s = self.encode_speech(e_s)
-        if w["st"]:
+        if "st" in needed:
             branches["st"] = Branch(y, h_s)
-        if w["asr"]:
+        if "asr" in needed:
             branches["asr"] = Branch(x, h_s)
-        if not w["cml"]:
+        if "mtp" not in needed:
             return branches, None
-        masked = choose_masked(x, self.mask_probability, None if self.training else utt_id)
+        settings = self.settings
+        utt_id = None if self.training else utt_id
+        masked = choose_masked(x, settings.mask_probability, utt_id)
         h_mix_x, h_mix_s, layer_mix_s = self.encode_mixed(x, masked, e_s)
         branches["stm_x"] = Branch(x, h_mix_s)
         branches["stm_y"] = Branch(y, h_mix_s)
         branches["mtp"] = Branch(x, h_mix_x, masked)
+        if "erm" not in self.coefficients:
+            return branches, None
         # Position 0 is the language code: only frames are matched.
         matched = e_s.mask[:, 1:] & has_transcript(x)[:, None]
         erm = representation_distance(
-            layer_s[:, 1:], layer_mix_s.values[:, 1:], matched, self.erm_squared
+            layer_s[:, 1:], layer_mix_s.values[:, 1:], matched, settings.erm_squared
         )
         return branches, erm
 
-    def match_modalities(self, x: Sequences, e_s: Sequences) -> dict[str, torch.Tensor]:
-        """CTC and the modality-gap methods that are on (sections 4 and 7), between the adapter's
-        output and the embedded transcript."""
-        w, losses, blank = self.weights, {}, self.tokenizer.pad_id
+    def compare_representations(self, x: Sequences, e_s: Sequences) -> dict[str, torch.Tensor]:
+        """The representation losses that are on, between the adapter's output and the embedded
+        transcript: sums over the batch."""
         frames = Sequences(e_s.values[:, 1:], e_s.lengths - 1)  # position 0 is the language code
-        if w["const"] or w["waco"] or w["mml"]:
-            text = Sequences(self.language_model.embed(x.values), x.lengths)
-        if w["const"]:
-            losses["const"] = sentence_contrast(frames, text)
-        if w["ctc"]:
-            log_p = self.ctc_head(frames.values).log_softmax(-1, dtype=torch.float32)
-            log_p = Sequences(log_p, frames.lengths)
-            losses["ctc"] = ctc(log_p, x, blank)
-        if w["waco"] or w["mml"]:
-            alignment = align(log_p, x, blank)
-        if w["waco"]:
-            starts = [self.tokenizer.word_starts(row) for row in x.values.tolist()]
-            words = number_words(x, torch.tensor(starts, device=x.values.device))
-            losses["waco"] = word_contrast(frames.values, text.values, alignment, words)
-        if w["mml"]:
-            losses["mml"] = modality_distance(frames.values, text.values, alignment)
-        return losses
+        modalities = Modalities(x, frames, self.language_model, self.tokenizer, self.ctc_head)
+        return {name: loss(modalities) for name, loss in self.representation_losses.items()}
 
     def embed_speech(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, code: torch.Tensor
@@ -325,7 +253,7 @@ class ComSLModel(AbsESPnetModel):
 
     def encode_speech(self, e_s: Sequences) -> tuple[Sequences, torch.Tensor]:
         """`enc(E_s)` (B, 1 + T', d), and the states after ERM's layer."""
-        layer = self.erm_layer if self.weights["cml"] else None
+        layer = self.erm_layer if "erm" in self.coefficients else None
         states, layer_states = self.language_model.encode(e_s, layer)
         return self.scale_gradient(states), layer_states
 
@@ -340,7 +268,7 @@ class ComSLModel(AbsESPnetModel):
         """`enc(E_mix)` of masked text and speech: text part, speech part, speech at ERM's layer."""
         embedded = self.language_model.embed(x.values.masked_fill(masked, self.tokenizer.mask_id))
         parts = [Sequences(embedded, x.lengths), e_s]
-        order = (1, 0) if self.speech_first else (0, 1)
+        order = (1, 0) if self.settings.speech_first else (0, 1)
         first, second = (parts[i] for i in order)
         states, layer_states = self.language_model.encode(
             concatenate(first, second), self.erm_layer
@@ -368,25 +296,11 @@ class ComSLModel(AbsESPnetModel):
                 groups.append(Group(members, labels, teacher if "mt" in members else None))
         return groups
 
-    @torch.no_grad()
-    def teach(
-        self, x: Sequences, y: Sequences, cached: torch.Tensor | None, lengths: torch.Tensor | None
-    ) -> tuple[torch.Tensor, Head]:
-        """What gives the frozen teacher's `p_theta'(y | x)`: its states (B, N + 2, d), its head.
-
-        DataError: the `cached` states (stage 5) are of other texts.
-        """
-        (teacher,) = self._teacher
-        teacher.to(x.values.device)
-        states = teacher.translate(x, y) if cached is None else cached
-        if cached is not None and not torch.equal(lengths, y.lengths):
-            raise DataError("the teacher's cached states are of other texts: run stage 5 again")
-        return states.to(teacher.head.weight.dtype), teacher.head
-
     def scale_gradient(self, states: Sequences) -> Sequences:
         """The same states, whose gradient is multiplied by `encoder_gradient_scale`."""
-        if states.values.requires_grad and self.encoder_gradient_scale != 1:
-            states.values.register_hook(lambda gradient: gradient * self.encoder_gradient_scale)
+        scale = self.settings.encoder_gradient_scale
+        if states.values.requires_grad and scale != 1:
+            states.values.register_hook(lambda gradient: gradient * scale)
         return states
 
     def translate(
@@ -400,7 +314,7 @@ class ComSLModel(AbsESPnetModel):
     ) -> list[list[int]]:
         """Token ids of a batch's translations, chosen greedily: of its speech where the model
         learns ST, else of its texts."""
-        task = "st" if self.weights["st"] else "mt"
+        task = "st" if "st" in self.branches else "mt"
         x = Sequences(source.clamp(min=0), source_lengths)
         return self.generate(task, target[:, 0], x, speech, speech_lengths, beam_size=1)
 

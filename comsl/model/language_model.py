@@ -26,6 +26,10 @@ class Head:
         weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
         return nn.functional.linear(states, weight, bias).log_softmax(-1, dtype=torch.float32)
 
+    def to(self, device: torch.device) -> "Head":
+        """The same on a device."""
+        return Head(self.weight.to(device), self.bias.to(device))
+
 
 class LanguageModel(nn.Module):
     """mBART seen as the functions `emb`, `enc` and `dec` of method.md.

@@ -12,6 +12,8 @@ from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
+from comsl.model.teacher import Teacher
 from comsl.tokenizer import Tokenizer
 
 SPEECH_ENCODERS = {"whisper": WhisperEncoder, "cached": CachedStates}
@@ -21,7 +23,8 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
     """The model of a configuration; DataError: a setting that a part of it doesn't have, or parts
     that do not fit each other."""
     check_settings("language_model_conf", LanguageModel, args.language_model_conf)
-    check_settings("model_conf", ComSLModel, args.model_conf)
+    check_settings("model_conf", Settings, args.model_conf)
+    settings = Settings(**args.model_conf)
     tokenizer = Tokenizer(args.language_model)
     language_model = LanguageModel(args.language_model, **args.language_model_conf)
     config = language_model.config
@@ -43,10 +46,20 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         tokenizer,
         speech_encoder,
         adapter,
-        LanguageModel(args.teacher) if args.teacher and _is_taught(args.model_conf) else None,
-        target_lang=args.target_lang,
-        **args.model_conf,
+        build_teacher(args, settings),
+        settings,
+        args.target_lang,
     )
+
+
+def build_teacher(args: argparse.Namespace, settings: Settings) -> Teacher | None:
+    """The frozen language model, or its head where both sets have its states cached; None where
+    it teaches nothing."""
+    if not args.teacher or "kd_mt" not in settings.coefficients:
+        return None
+    sets = args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type
+    cached = all("teacher" in [name for _, name, _ in data] for data in sets)
+    return Teacher(LanguageModel(args.teacher), cached, settings.bf16)
 
 
 def check_settings(name: str, part: Callable, settings: Mapping) -> None:
@@ -54,7 +67,7 @@ def check_settings(name: str, part: Callable, settings: Mapping) -> None:
     no number for one that is a number."""
     known = inspect.signature(part).parameters
     if unknown := sorted(settings.keys() - known.keys()):
-        raise DataError(f"{name}: {part.__name__} has no setting '{unknown[0]}'")
+        raise DataError(f"{name}: no setting '{unknown[0]}'")
     for setting, value in settings.items():
         default = known[setting].default
         if isinstance(default, bool) and not isinstance(value, bool):
@@ -68,9 +81,3 @@ def check_number(setting: str, value: object) -> None:
     if not isinstance(value, int | float) or math.isnan(value):
         hint = "; to YAML 1e-3 is text: write 1.0e-3" if isinstance(value, str) else ""
         raise DataError(f"{setting} is a number, not {value!r}{hint}")
-
-
-def _is_taught(model_conf: Mapping) -> bool:
-    """Whether text translation is regularised: without that the teacher needn't be loaded."""
-    defaults = inspect.signature(ComSLModel).parameters
-    return all(model_conf.get(name, defaults[name].default) for name in ("w_mt", "alpha_mt"))

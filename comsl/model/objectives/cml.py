@@ -34,6 +34,11 @@ def _draws(utt_id: str, size: int) -> torch.Tensor:
     return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
 
+def matched_layer(layers: int) -> int:
+    """Of the language encoder's `layers`, the one whose states ERM compares, unless told."""
+    return round(layers / 3)
+
+
 def representation_distance(
     speech: torch.Tensor, mixed: torch.Tensor, mask: torch.Tensor, squared: bool = False
 ) -> torch.Tensor:

@@ -8,35 +8,40 @@ from torch.nn import functional as F
 from comsl.sequences import Sequences, has_transcript
 
 
-def sentence_contrast(speech: Sequences, text: Sequences) -> torch.Tensor:
+def sentence_contrast(speech: Sequences, text: Sequences, x: Sequences) -> torch.Tensor:
     """ConST (Ye et al. 2022): mean frame against mean token of the same utterance.
 
-    speech (B, T', d): adapter output; text (B, L, d): embeddings of `[code, x_1..x_M, </s>]`, of
-    which x_1..x_M count -> sum over the utterances with a transcript, temperature 0.02.
+    speech (B, T', d): adapter output; text (B, L, d): embeddings of the tokens x (B, L),
+    `[code, x_1..x_M, </s>]`, of which x_1..x_M count -> sum over the utterances with a transcript,
+    temperature 0.02.
     """
     tokens = Sequences(text.values[:, 1:], text.lengths - 2)
-    transcribed = has_transcript(text)
+    transcribed = has_transcript(x)
     anchors, keys = (
         _means(part.values, part.mask[:, None])[transcribed, 0] for part in (speech, tokens)
     )
-    return info_nce(anchors, keys, temperature=0.02)
+    texts = _texts(x.values[:, 1:], tokens.mask[:, None])[transcribed, 0]
+    return info_nce(anchors, keys, texts, temperature=0.02)
 
 
 def word_contrast(
-    speech: torch.Tensor, text: torch.Tensor, alignment: torch.Tensor, words: torch.Tensor
+    speech: Sequences, text: Sequences, x: Sequences, alignment: torch.Tensor, words: torch.Tensor
 ) -> torch.Tensor:
     """WACO (Ouyang et al. 2023): mean frame of a word against its mean token.
 
-    speech (B, T', d): adapter output; text (B, L, d): embeddings; alignment (B, T'): the token of
-    a frame, of `align`; words (B, L): the word of a token, of `number_words` -> sum over the
-    words of the utterances that are aligned, temperature 0.2.
+    speech (B, T', d): adapter output; text (B, L, d): embeddings of the tokens x (B, L); alignment
+    (B, T'): the token of a frame, of `align`; words (B, L): the word of a token, of `number_words`
+    -> sum over the words of the utterances that are aligned, temperature 0.2.
     """
     numbers = torch.arange(1, int(words.max()) + 1, device=words.device)[:, None]
     frames_of = words.gather(1, alignment)[:, None] == numbers
     tokens_of = words[:, None] == numbers
     spoken = frames_of.any(-1)
-    anchors, keys = _means(speech, frames_of)[spoken], _means(text, tokens_of)[spoken]
-    return info_nce(anchors, keys, temperature=0.2)
+    anchors, keys = (
+        _means(part.values, members)[spoken]
+        for part, members in ((speech, frames_of), (text, tokens_of))
+    )
+    return info_nce(anchors, keys, _texts(x.values, tokens_of)[spoken], temperature=0.2)
 
 
 def _means(values: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
@@ -45,12 +50,23 @@ def _means(values: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
     return members @ values / members.sum(-1, keepdim=True).clamp(min=1)
 
 
-def info_nce(anchors: torch.Tensor, keys: torch.Tensor, temperature: float) -> torch.Tensor:
+def _texts(tokens: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
+    """A number for what W groups of tokens (B, L) say, members (B, W, L) bool: (B, W) int64, equal
+    where the tokens are, in any process."""
+    rows = zip(tokens.cpu(), members.cpu(), strict=True)
+    numbers = [[hash(tuple(row[group].tolist())) for group in groups] for row, groups in rows]
+    return torch.tensor(numbers, device=tokens.device)
+
+
+def info_nce(
+    anchors: torch.Tensor, keys: torch.Tensor, texts: torch.Tensor, temperature: float
+) -> torch.Tensor:
     """`- sum_i log softmax_j(cos(anchor_i, key_j) / temperature)` at `j = i`.
 
     Anchors (n, d) are speech, keys (n, d) text, in that direction only, as both papers have it:
-    speech looks for its text among all texts of the batch, those of other processes included.
-    Gradients reach both sides (WACO's published code stops them at the text).
+    speech looks for its text among all texts of the batch, those of other processes included, but
+    for keys that say the same: texts (n,) has a number for what each key says. Gradients reach
+    both sides (WACO's published code stops them at the text).
 
     Across processes each sums over its own anchors. ESPnet divides by the number of utterances of
     all processes and undoes DistributedDataParallel's averaging, the same factor everywhere; and
@@ -62,6 +78,9 @@ def info_nce(anchors: torch.Tensor, keys: torch.Tensor, temperature: float) -> t
         all_keys, first = _gather(F.normalize(keys.float(), dim=-1))
         similarity = F.normalize(anchors.float(), dim=-1) @ all_keys.T
         own = torch.arange(first, first + len(keys), device=keys.device)
+        same = texts[:, None] == _gather(texts[:, None])[0].T
+        same.scatter_(1, own[:, None], False)
+        similarity = similarity.masked_fill(same, -torch.inf)
         return F.cross_entropy(similarity / temperature, own, reduction="sum")
 
 

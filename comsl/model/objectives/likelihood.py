@@ -5,6 +5,7 @@ tokens at a time: the loss is linear in its terms, so that gradients can be form
 no logits are kept, or formed again, for the backward pass.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,69 +31,89 @@ class Group:
 
 
 def likelihood(
-    groups: list[Group], head: Head, slopes: dict[str, Tensor], label_smoothing: float = 0.0
+    groups: list[Group],
+    head: Head,
+    coefficients: Mapping[str, float],
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of all terms, each times its slope, with gradient; and the terms, without.
+    """The sum of all terms, each times its coefficient (0 without one), with gradient where
+    autograd wants one; and the terms, without.
 
     Terms are scalars, sums over tokens: `ce_<branch>`, `CE = - sum_i log q_i(y_i)`, of each branch;
-    `kd_<branch>`, `KD = - sum_i sum_v p_i(v) log q_i(v)`, where its slope isn't 0. No gradient
+    `kd_<branch>`, `KD = - sum_i sum_v p_i(v) log q_i(v)`, where it has a coefficient. No gradient
     reaches a teacher through what it teaches.
     """
-    states = {name: state for group in groups for name, state in group.states.items()}
-    slopes = {name: float(slopes[name]) for name in _term_names(states)}
-    total, values = _Likelihood.apply(
-        groups, head, slopes, label_smoothing, head.weight, *states.values()
-    )
-    return total, {k: v for k, v in zip(slopes, values, strict=True) if k[:2] == "ce" or slopes[k]}
+    states = [state for group in groups for state in group.states.values()]
+    inputs = (head.weight, *states)
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    total, terms, gradients = _evaluate(groups, head, coefficients, label_smoothing, wanted)
+    return (_WithGradients.apply(total, gradients, *inputs) if wanted else total), terms
 
 
-def _term_names(branches) -> list[str]:
-    return [f"{term}_{branch}" for branch in branches for term in ("ce", "kd")]
+@torch.no_grad()
+def _evaluate(
+    groups: list[Group],
+    head: Head,
+    coefficients: Mapping[str, float],
+    label_smoothing: float,
+    wanted: bool,
+) -> tuple[Tensor, dict[str, Tensor], list[Tensor | None]]:
+    """Sum, terms, and, where `wanted`, the sum's gradients: of the head's weight, and of the states
+    of every branch, None where its terms have no coefficient."""
+    weight = head.weight
+    terms, gradients = {}, {}
+    for name, state in ((n, s) for group in groups for n, s in group.states.items()):
+        ce, kd = _coefficients(coefficients, name)
+        terms[f"ce_{name}"] = weight.new_zeros((), dtype=torch.float32)
+        if kd:
+            terms[f"kd_{name}"] = torch.zeros_like(terms[f"ce_{name}"])
+        if wanted and (ce or kd):
+            gradients[name] = torch.zeros_like(state)
+    weight_gradient = torch.zeros_like(weight) if wanted else None
+    for group, rows in _chunks(groups):
+        labels, first = group.labels[rows], None
+        for name, state in group.states.items():
+            ce, kd = _coefficients(coefficients, name)
+            log_q = head.log_softmax(state[rows])
+            terms[f"ce_{name}"] += _cross_entropy(log_q, labels, label_smoothing)
+            p = None
+            if kd:
+                p = _teach(group, rows) if first is None else first.exp()
+                terms[f"kd_{name}"] -= torch.vdot(p.flatten(), log_q.flatten())
+            if name in gradients:
+                g = log_q.exp() if first is None else log_q.exp_()
+                _to_logit_gradient(g, labels, p, ce, kd, label_smoothing)
+                g = g.to(weight.dtype)
+                gradients[name][rows] = g @ weight
+                weight_gradient.addmm_(g.T, state[rows].to(weight.dtype))
+                del g
+            first = log_q if first is None else first
+            del log_q, p  # before the next logits
+    total = sum(coefficients.get(name, 0.0) * value for name, value in terms.items())
+    names = [name for group in groups for name in group.states]
+    return total, terms, [weight_gradient, *map(gradients.get, names)]
 
 
-class _Likelihood(torch.autograd.Function):
-    """`likelihood` for autograd: it forms the gradients in the forward pass."""
+class _WithGradients(torch.autograd.Function):
+    """A value whose gradients are known already, for autograd."""
 
     @staticmethod
-    def forward(ctx, groups, head, slopes, label_smoothing, weight, *states):
-        gradients = {}
-        if any(ctx.needs_input_grad):
-            names = [name for group in groups for name in group.states]
-            gradients = {name: torch.zeros_like(s) for name, s in zip(names, states, strict=True)}
-        weight_gradient = torch.zeros_like(weight) if gradients else None
-        values = {name: weight.new_zeros((), dtype=torch.float32) for name in slopes}
-        for group, rows in _chunks(groups):
-            labels, first = group.labels[rows], None
-            for name, state in group.states.items():
-                ce_slope, kd_slope = (slopes[term] for term in _term_names([name]))
-                log_q = head.log_softmax(state[rows])
-                p = None
-                if kd_slope:
-                    p = _teach(group, rows) if first is None else first.exp()
-                ce, kd = _terms(log_q, labels, p, label_smoothing)
-                values[f"ce_{name}"] += ce
-                values[f"kd_{name}"] += kd
-                if gradients:
-                    g = log_q.exp() if first is None else log_q.exp_()
-                    _to_logit_gradient(g, labels, p, ce_slope, kd_slope, label_smoothing)
-                    g = g.to(weight.dtype)
-                    gradients[name][rows] = g @ weight
-                    weight_gradient.addmm_(g.T, state[rows].to(weight.dtype))
-                    del g
-                first = log_q if first is None else first
-                del log_q, p  # before the next logits
-        ctx.gradients = [weight_gradient, *gradients.values()]
-        total = sum(slopes[name] * value for name, value in values.items())
-        values = torch.stack(list(values.values()))
-        ctx.mark_non_differentiable(values)
-        return total, values
+    def forward(ctx, value, gradients, *inputs):
+        ctx.gradients = gradients
+        return value.clone()
 
     @staticmethod
-    def backward(ctx, upstream, _):
+    def backward(ctx, upstream):
         if ctx.gradients is None:
             raise RuntimeError("the gradients of `likelihood` are there for one backward pass")
         gradients, ctx.gradients = ctx.gradients, None  # in place: the head's is too large to copy
-        return None, None, None, None, *(g.mul_(upstream) for g in gradients)
+        return None, None, *(None if g is None else g.mul_(upstream) for g in gradients)
+
+
+def _coefficients(coefficients: Mapping[str, float], branch: str) -> tuple[float, float]:
+    """Of a branch's CE and KD."""
+    ce, kd = (coefficients.get(f"{term}_{branch}", 0.0) for term in ("ce", "kd"))
+    return ce, kd
 
 
 def _chunks(groups: list[Group]):
@@ -107,19 +128,19 @@ def _teach(group: Group, rows: slice) -> Tensor:
     return head.log_softmax(states[rows]).exp_()
 
 
-def _terms(log_q, labels, p, label_smoothing) -> tuple[Tensor, Tensor | float]:
-    """CE and KD of log-probabilities (c, V), given labels (c,) and the teacher's p (c, V)."""
+def _cross_entropy(log_q: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """CE of log-probabilities (c, V), given labels (c,)."""
     ce = F.nll_loss(log_q, labels, reduction="sum")
     if label_smoothing:
         ce = (1 - label_smoothing) * ce - label_smoothing * log_q.mean(-1).sum()
-    return ce, 0.0 if p is None else -torch.vdot(p.flatten(), log_q.flatten())
+    return ce
 
 
-def _to_logit_gradient(q, labels, p, ce_slope, kd_slope, label_smoothing) -> None:
-    """Turn probabilities (c, V) into the gradient of `ce_slope CE + kd_slope KD`: themselves less
+def _to_logit_gradient(q, labels, p, ce, kd, label_smoothing) -> None:
+    """Turn probabilities (c, V) into the gradient of `ce CE + kd KD`: themselves less
     what they should be."""
-    q.mul_(ce_slope + kd_slope)
-    q.sub_(ce_slope * label_smoothing / q.size(1))
-    q[torch.arange(len(labels)), labels] -= ce_slope * (1 - label_smoothing)
+    q.mul_(ce + kd)
+    q.sub_(ce * label_smoothing / q.size(1))
+    q[torch.arange(len(labels)), labels] -= ce * (1 - label_smoothing)
     if p is not None:
-        q.sub_(p, alpha=kd_slope)
+        q.sub_(p, alpha=kd)
