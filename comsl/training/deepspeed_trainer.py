@@ -46,7 +46,7 @@ class ComSLDeepSpeedTrainer(ComSLTrainer):
     def run(cls, model, optimizers, trainer_options, distributed_option, **kwargs) -> None:
         """DataError: a deepspeed_config or an optimiser that can't be used."""
         if find_spec("deepspeed") is None:
-            raise DataError("use_deepspeed: `pip install -r requirements-deepspeed.txt` first")
+            raise DataError("use_deepspeed: install DeepSpeed, the version in requirements.txt")
         config = read_config(trainer_options)
         _join(trainer_options, distributed_option)
         with _no_data_parallel():
