@@ -1,5 +1,6 @@
 """ESPnet's trainer on ComSL: resuming, component learning rates, schedule, use of the result."""
 
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import write_texts
+from conftest import ROOT, write_texts
 
+from comsl.baselines.whisper_task import WhisperTask
 from comsl.errors import DataError
 from comsl.inference import SpeechTranslator, load_model, pack_model, split_at_quietest
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
-from comsl.training.trainer import keep_checkpoint, restore_checkpoint
+from comsl.training.trainer import added_statistics, keep_checkpoint, restore_checkpoint
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 
@@ -129,10 +131,69 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         assert torch.equal(first[name], second[name]) == name.startswith("language_model."), name
     with pytest.raises(DataError, match="no component decoder"):
         train(data, tiny_lm, tmp_path / "b", "--component_lr", "decoder=1.0")
-    with pytest.raises(DataError, match="component_lr: adapter is a number, not '1e-3'"):
-        train(data, tiny_lm, tmp_path / "b", "--component_lr", "adapter=1e-3")
-    with pytest.raises(DataError, match=r"optim_conf: no setting 'momentun'"):
-        train(data, tiny_lm, tmp_path / "b", "--optim_conf", "momentun=0.9")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--component_lr", "adapter=1e-3"], "component_lr: adapter is a number, not '1e-3'; to"),
+        (["--component_lr", "adapter=.nan"], "component_lr: adapter is a finite number, not nan"),
+        (["--component_lr", "adapter=fast"], "component_lr: adapter is a number, not 'fast'"),
+        (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: params lr"),
+        (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
+        (["--grad_clip", "nan"], "grad_clip is a finite number, not nan"),
+        (
+            ["--speech_encoder_conf", "dims={n_mels: .inf}"],
+            "dims: n_mels is a finite number",
+        ),
+        (
+            ["--speech_encoder_conf", "top_blocks=two"],
+            "top_blocks is a number, not 'two'",
+        ),
+        (
+            ["--scheduler_conf", "warmup_steps=many"],
+            "warmup_steps is a number, not",
+        ),
+        (["--scheduler_conf", "end_lr=.nan"], "scheduler_conf: end_lr is a finite number, not nan"),
+        (["--model_conf", "w_cml=-.inf"], "model_conf: w_cml is a finite number, not -inf"),
+        (["--best_model_criterion", "valid,ce_ts,min"], "no statistic 'ce_ts' in valid; there are"),
+        (["--best_model_criterion", "dev,ce_st,min"], "'dev' is neither train nor valid"),
+        (["--best_model_criterion", "valid,ce_st,least"], "'least' is neither min nor max"),
+        (["--best_model_criterion", "train,bleu,max"], "no statistic 'bleu' in train"),
+        (
+            ["--early_stopping_criterion", "valid", "acc", "max"],
+            "stopping_criterion: no statistic",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_loaded(
+    data, tmp_path, monkeypatch, options, complaint
+):
+    monkeypatch.delattr(ComSLTask, "build_model")
+    options = ["--scheduler", "polynomial", "--scheduler_conf", "total_steps=9", *options]
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        train(data, tmp_path / "no language model", tmp_path / "b", *options)
+    assert not (tmp_path / "b").exists()
+
+
+CONFIGURATIONS = sorted([*ROOT.glob("conf/train_*.yaml"), *ROOT.glob("egs2/*/*/conf/train_*.yaml")])
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS, ids=lambda path: path.stem)
+def test_every_configuration_is_accepted(config):
+    task = WhisperTask if "whisper" in config.stem else ComSLTask
+    task.check(task.get_parser().parse_args(["--config", str(config)]))
+
+
+def test_what_is_logged_is_what_criteria_may_name(data, tiny_lm, tmp_path):
+    """But for times and learning rates, which are ESPnet's own."""
+    train(data, tiny_lm, tmp_path, "--max_epoch", "1")
+    args = ComSLTask.get_parser().parse_args(arguments(data, tiny_lm, tmp_path))
+    logged = torch.load(tmp_path / "checkpoint.pth", weights_only=True)["reporter"]["stats"][1]
+    train_names = ComSLTask.check_model(args)
+    assert train_names <= logged["train"].keys()
+    valid_names = logged["valid"].keys() - {"time", "total_count"}
+    assert valid_names == train_names | added_statistics(valid_bleu=True)
 
 
 def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm, tmp_path):

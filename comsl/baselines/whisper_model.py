@@ -104,6 +104,12 @@ class WhisperModel(AbsESPnetModel):
         stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
         return loss, *force_gatherable((stats, len(source)), loss.device)
 
+    @staticmethod
+    def statistics(w_st: float = 1.0, w_asr: float = 0.0, **_) -> set[str]:
+        """Names of what is logged, given the model's settings."""
+        tasks = [task for task, weight in (("st", w_st), ("asr", w_asr)) if weight]
+        return {"loss"} | {f"ce_{task}{kind}" for task in tasks for kind in ("", "_token")}
+
     def _check(self, text: Sequences, utt_id: list[str] | None) -> None:
         tokens = text.lengths - 2
         if tokens.max() > self.room:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from comsl.baselines.whisper_model import WhisperModel
 from comsl.baselines.whisper_tokenizer import WhisperTokenizer
 from comsl.encoders.whisper_weights import load_whisper
+from comsl.training.checks import check_settings
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.task import ComSLTask, add_common_arguments, speech_encoder_choices
 
@@ -15,8 +16,17 @@ class WhisperTask(ComSLTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_common_arguments(parser, "Whisper")
         parser.set_defaults(required=[*parser.get_default("required"), "speech_encoder"])
-        add_common_arguments(parser.add_argument_group(description="Whisper"))
+
+    @classmethod
+    def check_model(cls, args: argparse.Namespace) -> set[str]:
+        """As ComSLTask."""
+        if args.speech_encoder is not None:
+            encoder = speech_encoder_choices.get_class(args.speech_encoder)
+            check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
+        check_settings("model_conf", WhisperModel, args.model_conf)
+        return WhisperModel.statistics(**args.model_conf)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> WhisperModel:

@@ -2,9 +2,6 @@
 import than all else, isn't needed for that."""
 
 import argparse
-import inspect
-import math
-from collections.abc import Callable, Mapping
 
 from comsl.encoders.cached import CachedStates
 from comsl.encoders.whisper import WhisperEncoder
@@ -15,6 +12,7 @@ from comsl.model.language_model import LanguageModel
 from comsl.model.settings import Settings
 from comsl.model.teacher import Teacher
 from comsl.tokenizer import Tokenizer
+from comsl.training.checks import check_settings
 
 SPEECH_ENCODERS = {"whisper": WhisperEncoder, "cached": CachedStates}
 
@@ -22,8 +20,7 @@ SPEECH_ENCODERS = {"whisper": WhisperEncoder, "cached": CachedStates}
 def build_model(args: argparse.Namespace) -> ComSLModel:
     """The model of a configuration; DataError: a setting that a part of it doesn't have, or parts
     that do not fit each other."""
-    check_settings("language_model_conf", LanguageModel, args.language_model_conf)
-    check_settings("model_conf", Settings, args.model_conf)
+    check_parts(args)
     settings = Settings(**args.model_conf)
     tokenizer = Tokenizer(args.language_model)
     language_model = LanguageModel(args.language_model, **args.language_model_conf)
@@ -35,10 +32,7 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         )
     speech_encoder = adapter = None
     if args.speech_encoder is not None:
-        encoder = SPEECH_ENCODERS[args.speech_encoder]
-        check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
-        check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
-        speech_encoder = encoder(**args.speech_encoder_conf)
+        speech_encoder = SPEECH_ENCODERS[args.speech_encoder](**args.speech_encoder_conf)
         width = speech_encoder.output_size()
         adapter = Adapter(width, config.d_model, **args.speech_adapter_conf)
     return ComSLModel(
@@ -52,6 +46,16 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
     )
 
 
+def check_parts(args: argparse.Namespace) -> None:
+    """DataError: a setting that a part of the model doesn't have, or that makes no sense."""
+    check_settings("language_model_conf", LanguageModel, args.language_model_conf)
+    check_settings("model_conf", Settings, args.model_conf)
+    if args.speech_encoder is not None:
+        encoder = SPEECH_ENCODERS[args.speech_encoder]
+        check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
+        check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
+
+
 def build_teacher(args: argparse.Namespace, settings: Settings) -> Teacher | None:
     """The frozen language model, or its head where both sets have its states cached; None where
     it teaches nothing."""
@@ -60,24 +64,3 @@ def build_teacher(args: argparse.Namespace, settings: Settings) -> Teacher | Non
     sets = args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type
     cached = all("teacher" in [name for _, name, _ in data] for data in sets)
     return Teacher(LanguageModel(args.teacher), cached, settings.bf16)
-
-
-def check_settings(name: str, part: Callable, settings: Mapping) -> None:
-    """DataError: the option `name` gives a part of the training a setting that it doesn't have, or
-    no number for one that is a number."""
-    known = inspect.signature(part).parameters
-    if unknown := sorted(settings.keys() - known.keys()):
-        raise DataError(f"{name}: no setting '{unknown[0]}'")
-    for setting, value in settings.items():
-        default = known[setting].default
-        if isinstance(default, bool) and not isinstance(value, bool):
-            raise DataError(f"{name}: {setting} is true or false, not {value!r}")
-        if isinstance(default, int | float):
-            check_number(f"{name}: {setting}", value)
-
-
-def check_number(setting: str, value: object) -> None:
-    """DataError: it is none, such as what YAML reads as text."""
-    if not isinstance(value, int | float) or math.isnan(value):
-        hint = "; to YAML 1e-3 is text: write 1.0e-3" if isinstance(value, str) else ""
-        raise DataError(f"{setting} is a number, not {value!r}{hint}")

@@ -1,7 +1,7 @@
 """ComSL as an ESPnet task: YAML and options -> model, optimiser and data."""
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 import torch
@@ -15,12 +15,14 @@ from espnet2.utils.types import str_or_none
 
 from comsl.errors import DataError
 from comsl.model.composite import ComSLModel
+from comsl.model.settings import Settings
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import build_batch_sampler
-from comsl.training.build import SPEECH_ENCODERS, build_model, check_number, check_settings
+from comsl.training.build import SPEECH_ENCODERS, build_model, check_parts
+from comsl.training.checks import check_criteria, check_numbers, check_settings
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
-from comsl.training.trainer import ComSLTrainer
+from comsl.training.trainer import ComSLTrainer, added_statistics
 
 # ESPnet has none of them, and no other way to register them. Adafactor: moments take next to no
 # memory.
@@ -37,8 +39,10 @@ speech_encoder_choices = ClassChoices(
 )
 
 
-def add_common_arguments(group: argparse._ArgumentGroup) -> None:
-    """Options of every training, Whisper's included."""
+def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
+    """Options of every training, Whisper's included, as a group of that name."""
+    group = parser.add_argument_group(description=name)
+    parser.set_defaults(best_model_criterion=[("valid", "loss", "min")])
     speech_encoder_choices.add_arguments(group)
     group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
     group.add_argument(
@@ -51,6 +55,7 @@ def add_common_arguments(group: argparse._ArgumentGroup) -> None:
         help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head, "
         "decoder), where it differs from optim_conf's",
     )
+    return group
 
 
 class ComSLTask(AbsTask):
@@ -62,9 +67,8 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        group = parser.add_argument_group(description="ComSL")
+        group = add_common_arguments(parser, "ComSL")
         parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
-        add_common_arguments(group)
         group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
         group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
         for name, what in {
@@ -75,6 +79,37 @@ class ComSLTask(AbsTask):
             group.add_argument(
                 f"--{name}", action=NestedDictAction, default={}, help=f"Settings of {what}"
             )
+
+    @classmethod
+    def main(cls, args: argparse.Namespace | None = None, cmd: Sequence[str] | None = None) -> None:
+        """ESPnet's; DataError, before anything is loaded: a configuration that can't be used."""
+        args = args or cls.get_parser().parse_args(cmd)
+        if not args.print_config:
+            cls.check(args)
+        super().main(args=args)
+
+    @classmethod
+    def check(cls, args: argparse.Namespace) -> None:
+        """DataError: a setting that is unknown or no number, a criterion that names nothing."""
+        numbers = {k: v for k, v in vars(args).items() if isinstance(v, float | dict)}
+        for name, value in numbers.items():
+            check_numbers(name, value)
+        for component, lr in args.component_lr.items():
+            if not isinstance(lr, int | float):
+                raise DataError(f"component_lr: {component} is a number, not {lr!r}")
+        check_settings("optim_conf", abs_task.optim_classes[args.optim], args.optim_conf)
+        if args.scheduler is not None:
+            scheduler = abs_task.scheduler_classes[args.scheduler]
+            check_settings("scheduler_conf", scheduler, args.scheduler_conf)
+        train = cls.check_model(args)
+        check_criteria(args, {"train": train, "valid": train | added_statistics(args.valid_bleu)})
+
+    @classmethod
+    def check_model(cls, args: argparse.Namespace) -> set[str]:
+        """Names of the statistics of a training's model. DataError: a setting that its parts don't
+        have, or that makes no sense."""
+        check_parts(args)
+        return Settings(**args.model_conf).statistics
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -101,10 +136,7 @@ class ComSLTask(AbsTask):
         unknown = set(args.component_lr) - {name for name, _ in model.named_children()}
         if unknown:
             raise DataError(f"component_lr: no component {sorted(unknown)[0]} in this model")
-        for component, lr in args.component_lr.items():
-            check_number(f"component_lr: {component}", lr)
         optimizer = abs_task.optim_classes[args.optim]
-        check_settings("optim_conf", optimizer, args.optim_conf)
         groups = []
         for component, module in model.named_children():
             lr = {"lr": args.component_lr[component]} if component in args.component_lr else {}

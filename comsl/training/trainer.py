@@ -66,6 +66,11 @@ class ComSLTrainer(Trainer):
             keep_checkpoint(Path(options.output_dir))
 
 
+def added_statistics(valid_bleu: bool) -> set[str]:
+    """What `validate_one_epoch` logs beside the model's own statistics."""
+    return {"peak_memory_gb"} | ({"bleu"} if valid_bleu else set())
+
+
 def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
     """Corpus BLEU of greedy decoding, the model's `translate`.
 
