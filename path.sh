@@ -1,6 +1,7 @@
 # Environment of every script here; source it: `. ./path.sh`. The first use builds .venv, see local/setup.sh.
 # shellcheck shell=bash
 
+unset PYTHONPATH PYTHONHOME # what lies there would come before the pinned packages
 COMSL_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$COMSL_TOP/local/setup.sh" || return 1
 export VIRTUAL_ENV=$COMSL_TOP/.venv

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 PACKAGES = ("torch", "espnet", "transformers", "openai-whisper", "kaldiio", "numpy")
@@ -43,8 +44,8 @@ def interleave(functions: dict[str, Callable[[], object]], repeats: int) -> dict
 def peak_memory(function: Callable, *arguments) -> tuple[object, float]:
     """What a module's function returns in a fresh process, and that process's peak memory, GiB."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_with_peak, (function, arguments))
+    with ProcessPoolExecutor(1, context) as pool:  # which ends where its process is killed
+        return pool.submit(_with_peak, function, arguments).result()
 
 
 def _with_peak(function, arguments) -> tuple[object, float]:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
+from comsl.corpora.archives import reading
 from comsl.corpora.audio import RATE, is_silent, read_audio
-from comsl.corpora.waves import Wave
+from comsl.corpora.waves import Wave, check_window
+from comsl.encoders.choices import choose, name_of
 from comsl.errors import DataError
 from comsl.languages import language
 from comsl.model.composite import Branch, ComSLModel
@@ -53,7 +55,7 @@ def read_config(checkpoint: Path) -> argparse.Namespace:
             raise DataError(f"{file}: no such file; train the model first (stages 3, 6 and 8)")
     args = argparse.Namespace(**yaml.safe_load(config.read_text()))
     if args.speech_encoder == "cached":
-        args.speech_encoder = "whisper"
+        args.speech_encoder = choose(args.speech_encoder_conf.get("model", "base"))
         for name in ("input_size", "top_blocks"):
             args.speech_encoder_conf.pop(name, None)
     return args
@@ -102,6 +104,11 @@ class SpeechTranslator:
         file = choose_checkpoint(path)
         packed = file.suffix == ".zip" and file.is_file()
         return cls((_unpack(file) if packed else load_model(file)).to(device), file)
+
+    def check(self, waves: Mapping[str, Wave]) -> None:
+        """DataError names the utterance that is longer than the speech encoder's window."""
+        lengths = {utterance: len(wave) for utterance, wave in waves.items()}
+        check_window(lengths, self.model.speech_encoder.max_samples())
 
     def translate(
         self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
@@ -273,9 +280,9 @@ def pack_model(path: Path, out: Path) -> None:
     model = load_model(checkpoint)
     config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
     if encoder := model.speech_encoder:
-        # Its weights are in the zip: whoever loads that needs none of Whisper's.
+        # Its weights are in the zip: whoever loads that needs no published ones.
         settings = {"silence": encoder.silence, "dims": encoder.dims()}
-        config |= {"speech_encoder": "whisper", "speech_encoder_conf": settings}
+        config |= {"speech_encoder": name_of(encoder), "speech_encoder_conf": settings}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as name:
         folder = Path(name)
@@ -299,7 +306,8 @@ def _unpack(archive: Path) -> ComSLModel:
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            files = unpack(archive, folder)
+            with reading(archive):
+                files = unpack(archive, folder)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             raise DataError(f"{archive}: not a packed model: {error}") from error
         return load_model(files["model_file"], Path(files["language_model"]).parent)

@@ -317,7 +317,7 @@ def not_utf8(top: Path) -> None:
     [
         ("xx", None, "CoVoST 2 has no 'xx'; choose from: fr de"),
         ("en", None, "CoVoST 2 has no 'en'"),
-        ("fr", cut_archive, r"fr\.tar\.gz: damaged, or downloaded in part \(.+\); remove it"),
+        ("fr", cut_archive, r"fr\.tar\.gz: damaged, or there in part \(.+\); remove it"),
         (
             "ja fr",
             half_extracted,

@@ -1,6 +1,7 @@
 """Bad input of the decoding command; what it decodes is tested by the recipe in miniature."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import soundfile
 from conftest import run_tool
 
 from comsl.corpora.kaldi import write_table
+from comsl.encoders.whisper import WhisperEncoder
+from comsl.inference import SpeechTranslator
 
 
 @pytest.fixture
@@ -46,7 +49,6 @@ def test_wrong_options(raw, options, complaint):
 @pytest.mark.parametrize(
     ("samples", "rate", "complaint"),
     [
-        (31 * 16000, 16000, "31.00 s exceed Whisper's 30; split it"),
         (8000, 8000, "has 8000 Hz; 16000 wanted"),
         (0, 16000, "is empty"),
         (None, 16000, "can't be read"),
@@ -60,3 +62,14 @@ def test_unusable_audio_is_named(raw, samples, rate, complaint):
     line = refuse(raw, "--langs", "fr", "--tasks", "st")
     assert line.startswith("error: utterance 'fr_a-1': ")
     assert complaint in line
+
+
+def test_audio_beyond_the_window_is_named(raw, monkeypatch):
+    """Before anything is decoded, by the window of the model's own encoder: here 2 s."""
+    dims = {"n_mels": 80, "n_ctx": 100, "n_state": 16, "n_head": 2, "n_layer": 1}
+    translator = SpeechTranslator.__new__(SpeechTranslator)
+    translator.model = SimpleNamespace(speech_encoder=WhisperEncoder(dims=dims))
+    monkeypatch.setattr(SpeechTranslator, "from_pretrained", lambda *_: translator)
+    soundfile.write(raw / "a.wav", np.zeros(2 * 16000 + 1), 16000)
+    line = refuse(raw, "--langs", "fr", "--tasks", "st")
+    assert "utterance 'fr_a-1': 2.00 s exceed the 2 s that the speech encoder hears" in line

@@ -11,7 +11,7 @@ from conftest import PAIRS, run_tool
 from synthetic_set import write_raw
 
 from comsl.corpora.kaldi import read_table
-from comsl.encoders.whisper import WhisperEncoder, num_frames
+from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
 from comsl.evaluation import report
 from comsl.evaluation.similarity import SECONDS, Similarity, average, compare, find_spans
@@ -62,7 +62,7 @@ def test_cosine_of_every_token_and_position(model, wave, layer):
     text, _ = PAIRS["it"][1]
     found = compare(SpeechTranslator(model), wave, text, [], "it", layer)
     assert "".join(found.tokens).replace("▁", " ").strip() == text
-    positions = -(-num_frames(len(wave), 0.5) // 4)
+    positions = -(-model.speech_encoder.num_states(len(wave)) // 4)
     assert found.matrix.shape == (len(found.tokens), positions)
     assert positions * SECONDS == pytest.approx(2.0, abs=SECONDS)  # 1.5 s and 0.5 s of silence
     np.testing.assert_allclose(found.matrix, plain(model, wave, text, "it", layer), atol=1e-5)

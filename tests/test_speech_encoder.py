@@ -11,7 +11,7 @@ from real_speech import prompts
 from whisper.audio import N_SAMPLES, log_mel_spectrogram
 
 from comsl.encoders.cached import CachedStates
-from comsl.encoders.whisper import WhisperEncoder, num_frames
+from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 64, "n_head": 2, "n_layer": 3}
@@ -64,8 +64,8 @@ def test_length_is_known_in_advance(samples, silence):
     encoder = random_encoder(silence=silence)
     with torch.no_grad():
         states, lengths, _ = encoder(*batch_of([tone(samples)]))
-    assert states.shape == (1, num_frames(samples, silence), 64)
-    assert lengths.tolist() == [num_frames(samples, silence)]
+    assert states.shape == (1, encoder.num_states(samples), 64)
+    assert lengths.tolist() == [encoder.num_states(samples)]
 
 
 def test_gradient_of_an_utterance_ignores_its_batch():

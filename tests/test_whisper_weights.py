@@ -12,7 +12,8 @@ import whisper
 from whisper.model import ModelDimensions, Whisper
 
 from comsl.encoders import whisper_weights
-from comsl.encoders.whisper_weights import from_ctranslate2, load_whisper, read_ctranslate2
+from comsl.encoders.ctranslate2 import read_variables
+from comsl.encoders.whisper_weights import load_whisper
 from comsl.errors import DataError
 
 DIMS = ModelDimensions(80, 30, 64, 2, 2, 51865, 20, 64, 2, 3)
@@ -78,8 +79,14 @@ def ctranslate2(model: Whisper) -> bytes:
     return data + struct.pack("<I", 1) + aliases
 
 
-def test_conversion_gives_every_weight_back(tiny):
-    converted = from_ctranslate2(ctranslate2(tiny), "model.bin")
+def converted_by_us(data: bytes, tmp_path) -> Whisper:
+    path = tmp_path / "model.ct2"
+    path.write_bytes(data)
+    return load_whisper(str(path))
+
+
+def test_conversion_gives_every_weight_back(tiny, tmp_path):
+    converted = converted_by_us(ctranslate2(tiny), tmp_path)
     assert converted.dims == DIMS
     expected = tiny.state_dict()
     assert converted.state_dict().keys() == expected.keys()
@@ -93,24 +100,24 @@ def test_every_truncation_is_refused(tiny):
     ends = [0, 3, 4, 6, 25, 26, *rng.integers(0, len(data) - 100, size=40).tolist()]
     for end in ends:
         with pytest.raises(DataError, match="cut short"):
-            read_ctranslate2(data[:end])
+            read_variables(data[:end])
 
 
-def test_garbage_is_refused_in_one_line(tiny):
+def test_garbage_is_refused_in_one_line(tiny, tmp_path):
     data = ctranslate2(tiny)
     rng = np.random.default_rng(1)
     for _ in range(30):
         damaged = bytearray(data[:4000])
         for place in rng.integers(0, 4000, size=200):
             damaged[place] = rng.integers(256)
-        with pytest.raises(DataError, match=r"^model.bin: no Whisper[^\n]*$"):
-            from_ctranslate2(bytes(damaged), "model.bin")
+        with pytest.raises(DataError, match=r"/model.ct2: no Whisper[^\n]*$"):
+            converted_by_us(bytes(damaged), tmp_path)
 
 
-def test_missing_variable_is_refused(tiny):
+def test_missing_variable_is_refused(tiny, tmp_path):
     data = ctranslate2(tiny).replace(b"decoder/layer_1/ffn/linear_0/bias", b"d" * 33)
-    with pytest.raises(DataError, match="no Whisper in CTranslate2's format"):
-        from_ctranslate2(data, "model.bin")
+    with pytest.raises(DataError, match="no Whisper checkpoint in CTranslate2's format"):
+        converted_by_us(data, tmp_path)
 
 
 # ---- sources: a stand-in for pip, and a network that is down

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor
-from whisper.audio import log_mel_spectrogram, pad_or_trim
+from whisper.audio import N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
-from comsl.corpora.waves import count_samples, read_wave
+from comsl.corpora.waves import check_window, count_samples, read_wave
 
 TASKS = {"st": "translate", "asr": "transcribe"}
 MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating itself
@@ -34,6 +34,7 @@ def decode_set(
     that can't be read, or is longer than Whisper's window of 30 s.
     """
     samples = count_samples(wav_scp)
+    check_window(samples, N_SAMPLES)
     order = sorted(wav_scp, key=samples.get)  # alike in length, a batch ends together
     texts: dict[str, dict[str, str]] = {task: {} for task in tasks}
     started = time.monotonic()

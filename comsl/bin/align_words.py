@@ -28,7 +28,13 @@ def main() -> None:
     sets = sets_of(args.set, args.langs)
 
     from comsl.corpora.kaldi import atomic_dir, read_table, write_text
-    from comsl.corpora.waves import STAMP, count_samples, fingerprint, is_made_from
+    from comsl.corpora.waves import (
+        STAMP,
+        check_window,
+        count_samples,
+        fingerprint,
+        is_made_from,
+    )
     from comsl.evaluation.word_alignment import WordAligner, write_ctm
 
     aligner = None
@@ -38,8 +44,8 @@ def main() -> None:
         if is_made_from(args.out / name, inputs):
             logging.info("%s: up to date", args.out / name)
             continue
-        count_samples(waves)  # tells of what is too long before anything is aligned
         aligner = aligner or WordAligner(args.speech_encoder, "cuda" if args.ngpu else "cpu")
+        check_window(count_samples(waves), aligner.encoder.max_samples())
         words = align(aligner, waves, texts, lang, name)
         with atomic_dir(args.out / name) as temporary:
             write_ctm(temporary / "words.ctm", words)

@@ -41,6 +41,9 @@ def main() -> None:
 
     translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
     for suffix, (task, tables) in inputs.items():
+        if task != "mt":
+            for waves in tables.values():
+                translator.check(waves)
         decode(translator, task, tables, sets, args, suffix)
 
 

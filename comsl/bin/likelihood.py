@@ -30,6 +30,7 @@ def main() -> None:
 
     translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
     for name, lang in sets.items():
+        translator.check(waves[name])
         scores = score(translator, waves[name], texts[name], lang, name)
         table = {key: f"{nll:.5f} {tokens}" for key, (nll, tokens) in scores.items()}
         write_table(args.out / name / "nll.st", table)

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speed_factors", default="", help='speeds of training copies, such as "0.9 1.1"'
     )
+    parser.add_argument("--speech_encoder", default="base", help="the one that will hear the clips")
     parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
     return parser
 
@@ -45,11 +46,12 @@ def main() -> None:
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
     from comsl.corpora import speech
-    from comsl.corpora.waves import WINDOW
+    from comsl.encoders.choices import encoder_class
 
-    if args.max_duration > WINDOW:
+    window = encoder_class(args.speech_encoder).window
+    if args.max_duration > window:
         raise DataError(
-            f"--max_duration {args.max_duration:g}: the speech encoder hears {WINDOW} s, longer"
+            f"--max_duration {args.max_duration:g}: the speech encoder hears {window:g} s, longer"
             " clips have to be cut"
         )
     limits = speech.Limits(args.min_duration, args.max_duration, args.max_dropped)

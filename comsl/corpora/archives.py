@@ -1,9 +1,14 @@
 """Files from the network, and what is packed in them."""
 
 import gzip
+import lzma
 import shutil
+import struct
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +18,23 @@ from tqdm import tqdm
 
 from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
+
+# What reading a zip, a tar or a compressed file raises where that is cut short or damaged.
+DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, struct.error),
+)
+
+
+@contextmanager
+def reading(archive: Path) -> Iterator[None]:
+    """A block that reads a packed file. DataError: it is damaged."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise DataError(
+            f"{archive}: damaged, or there in part ({error}); remove it and fetch it again"
+        ) from None
 
 
 def open_url(url: str) -> BinaryIO:
@@ -41,14 +63,10 @@ def unpack(archive: Path, folder: Path) -> None:
             f"{archive}: no room to unpack its {size / 1e9:.1f} GB: {folder} has {free / 1e9:.1f}"
         )
     meter = {"total": size, "desc": archive.name, "mininterval": 5, "miniters": 1}
-    try:
-        with (
-            archive.open("rb") as file,
-            tqdm.wrapattr(file, "read", **meter) as packed,
-            tarfile.open(fileobj=packed) as tar,
-        ):
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(
-            f"{archive}: damaged, or downloaded in part ({error}); remove it and download it again"
-        ) from None
+    with (
+        reading(archive),
+        archive.open("rb") as file,
+        tqdm.wrapattr(file, "read", **meter) as packed,
+        tarfile.open(fileobj=packed) as tar,
+    ):
+        tar.extractall(folder, filter="data")

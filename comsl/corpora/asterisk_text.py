@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from comsl.corpora.archives import reading
 from comsl.corpora.parallel_text import unquote
 from comsl.errors import DataError
 
@@ -46,7 +47,7 @@ def read_script(path: Path, corrections: Corrections) -> dict[str, str]:
     """
     opener = gzip.open if path.suffix == ".gz" else open
     texts: dict[str, str] = {}
-    with opener(path, "rt", encoding="utf-8-sig") as file:
+    with reading(path), opener(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip() or line.startswith(";"):
                 continue

@@ -74,5 +74,6 @@ def _unpack(package: str, work: Path, target: Path) -> None:
     command = ["dpkg-deb", "--raw-extract", archive, work / package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DataError(f"{archive.name} can't be unpacked: {done.stderr.strip().splitlines()[-1]}")
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise DataError(f"{archive.name} can't be unpacked: {reason}; run again to fetch it anew")
     (work / package).rename(target)

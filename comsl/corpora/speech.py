@@ -3,20 +3,19 @@
 import logging
 import os
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import soundfile
 import soxr
-from tqdm import tqdm
 
 from comsl.corpora import kaldi
 from comsl.corpora.audio import RATE, check_audio, read_audio, write_flac
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
 from comsl.errors import DataError
 from comsl.languages import language
+from comsl.processes import in_processes
 
 SETS = ("train", "dev", "test", "untranslated", "untranscribed", "spoken")
 COMBINED = ("train", "dev", "untranslated", "untranscribed", "spoken")
@@ -69,7 +68,8 @@ def prepare(
         for name in _sets(data, lang):
             clips += _clips(data / name, name, lang, speeds, out.parent / "audio", dropped)
     total = len(clips) + len(dropped)
-    results = _convert_all(clips, limits, nj)
+    work = partial(convert, limits=limits)
+    results = list(in_processes(nj, work, clips, chunk=16, what="speech", unit="clip"))
     for clip, result in zip(clips, results, strict=True):
         if isinstance(result, str):
             dropped.append(Dropped(clip.utterance, clip.lang, result))
@@ -133,13 +133,6 @@ def _clip(
         utterance = f"sp{speed:g}-{utterance}"
         fields = fields | {"utt2spk": f"sp{speed:g}-{fields['utt2spk']}"}
     return Clip(name, utterance, lang, fields, speed, audio / name / f"{utterance}.flac")
-
-
-def _convert_all(clips: list[Clip], limits: Limits, nj: int) -> list[Speech | str]:
-    """`convert` in `nj` processes, in order."""
-    with ProcessPoolExecutor(nj) as pool:
-        work = pool.map(partial(convert, limits=limits), clips, chunksize=16)
-        return list(tqdm(work, total=len(clips), desc="speech", unit="clip", mininterval=5))
 
 
 def convert(clip: Clip, limits: Limits) -> Speech | str:

@@ -2,19 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soxr
-from tqdm import tqdm
 
 from comsl.corpora import kaldi
 from comsl.corpora.audio import RATE, check_audio, read_audio, stated_seconds, write_flac
 from comsl.corpora.dropped import Dropped
 from comsl.errors import DataError
+from comsl.processes import in_processes
 
 # What a set may not repeat stands before it.
 SETS = ("test", "dev", "train", "untranslated", "untranscribed")
@@ -82,7 +81,10 @@ def make_sets(
         groups[utterance.audio].append(utterance)
     recordings = list(groups.values())
     sets: dict[str, kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
-    for recording, lengths in zip(recordings, _prepare_all(folder, recordings, nj), strict=True):
+    work = partial(prepare_recording, folder)
+    chunk = min(16, 1 + len(recordings) // (4 * nj))  # recordings may be an hour long each
+    results = in_processes(nj, work, recordings, chunk, what="audio", unit="file")
+    for recording, lengths in zip(recordings, results, strict=True):
         for utterance, seconds in zip(recording, lengths, strict=True):
             if isinstance(seconds, str):
                 dropped.append(Dropped(utterance.id, utterance.lang, seconds))
@@ -90,16 +92,6 @@ def make_sets(
             for field, value in _fields(utterance, home or folder, seconds).items():
                 sets[f"{utterance.set}_{utterance.lang}"][field][utterance.id] = value
     return sets
-
-
-def _prepare_all(
-    folder: Path, recordings: list[list[Utterance]], nj: int
-) -> Iterable[list[float | str]]:
-    """`prepare_recording` in `nj` processes, in order."""
-    chunk = min(16, 1 + len(recordings) // (4 * nj))  # recordings may be an hour long each
-    with ProcessPoolExecutor(nj) as pool:
-        work = pool.map(partial(prepare_recording, folder), recordings, chunksize=chunk)
-        yield from tqdm(work, total=len(recordings), desc="audio", unit="file", mininterval=5)
 
 
 def prepare_recording(folder: Path, utterances: list[Utterance]) -> list[float | str]:

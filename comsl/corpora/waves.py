@@ -1,6 +1,7 @@
 """Waveforms of a prepared set (stage 2's output): read, measured, and watched for changes."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import soundfile
 from comsl.corpora.audio import RATE, read_audio
 from comsl.errors import DataError
 
-WINDOW = 30  # seconds that Whisper's encoder can hold
 STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
 
 
@@ -43,7 +43,7 @@ def read_wave(utterance: str, path: str) -> np.ndarray:
 def count_samples(wav_scp: dict[str, str]) -> dict[str, int]:
     """{utterance: samples}, from the files' headers alone.
 
-    DataError as for `read_wave`, and for audio longer than Whisper's window.
+    DataError as for `read_wave`.
     """
     return {utterance: _count(utterance, path) for utterance, path in wav_scp.items()}
 
@@ -54,15 +54,22 @@ def open_waves(wav_scp: dict[str, str]) -> dict[str, Wave]:
     return {key: Wave(key, path, samples[key]) for key, path in wav_scp.items()}
 
 
+def check_window(samples: Mapping[str, int], window: int) -> None:
+    """DataError: an utterance has more samples than fit a speech encoder's window."""
+    for utterance, length in samples.items():
+        if length > window:
+            raise DataError(
+                f"utterance '{utterance}': {length / RATE:.2f} s exceed the {window / RATE:g} s"
+                " that the speech encoder hears; split it"
+            )
+
+
 def _count(utterance: str, path: str) -> int:
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise DataError(f"utterance '{utterance}': '{path}' can't be read ({error})") from None
     _check(utterance, path, info.frames, info.samplerate)
-    if info.frames > WINDOW * RATE:
-        seconds = f"{info.frames / RATE:.2f} s"
-        raise DataError(f"utterance '{utterance}': {seconds} exceed Whisper's {WINDOW}; split it")
     return info.frames
 
 

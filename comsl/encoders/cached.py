@@ -1,22 +1,21 @@
 """Speech blocks whose states were computed in advance (method.md, section 4)."""
 
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from torch import Tensor, nn
+from torch import Tensor
 
-from comsl.dimensions import WHISPER
-from comsl.encoders.whisper import freeze, load_encoder, normalise, run_blocks, top_of
+from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 
 
 class CachedStates(AbsEncoder):
-    """In the encoder's place when its states were computed in advance (stage 5): passes them on,
-    or, where they are from below its last `top_blocks` blocks, runs those.
+    """In a speech encoder's place when its states were computed in advance (stage 5): passes them
+    on, or, where they are from below its last `top_blocks` blocks, runs those.
 
-    Parameters bear WhisperEncoder's names, so that checkpoints of either fit the other.
+    Parameters bear the encoder's own names, so that checkpoints of either fit the other.
 
-    model, silence: the WhisperEncoder that made them, which takes this one's place when the
-    trained model is used; input_size: their width `d`, where `model` is a checkpoint's path;
-    trainable_blocks, checkpointing, downloads, dims: as WhisperEncoder has them.
+    model, silence: of the encoder that made them, which takes this one's place when the trained
+    model is used; input_size: their width `d`, where `model` is a checkpoint's path;
+    trainable_blocks, checkpointing, downloads, dims: as SpeechEncoder has them.
     DataError: the width is not known.
     """
 
@@ -29,28 +28,26 @@ class CachedStates(AbsEncoder):
         trainable_blocks: int | None = None,
         checkpointing: bool = False,
         downloads: str = "downloads",
-        dims: dict[str, int] | None = None,
+        dims: dict | None = None,
     ):
         super().__init__()
-        if input_size is None and model not in WHISPER:
-            raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
-        self.input_size = input_size or WHISPER[model]["n_state"]
-        self.checkpointing = checkpointing
-        self.encoder = None
+        self.top_blocks = top_blocks
         if top_blocks:
-            whole = load_encoder(model, downloads, dims)
-            blocks = top_of(whole, top_blocks)
-            self.encoder = nn.Module()
-            self.encoder.blocks = nn.ModuleDict(blocks)
-            self.encoder.ln_post = whole.ln_post
-            trainable_blocks = top_blocks if trainable_blocks is None else trainable_blocks
-            self.frozen_blocks = freeze(self.encoder, list(blocks.values()), trainable_blocks)
+            whole = encoder_class(model)(model, silence, None, checkpointing, downloads, dims)
+            whole.keep_top(top_blocks)
+            whole.freeze(top_blocks if trainable_blocks is None else trainable_blocks)
+            self.encoder = whole.encoder  # its parameters are this module's
+            self._whole = (whole,)  # in a tuple: no module of this one, whose names would be others
+            input_size = whole.output_size()
+        self.input_size = input_size or encoder_class(model).published_width(model)
+        if self.input_size is None:
+            raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
 
     def output_size(self) -> int:
         return self.input_size
 
     def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Cached states (B, T, d) and lengths (B,) in frames -> the encoder's, lengths, None.
+        """Cached states (B, T, d) and lengths (B,) in states -> the encoder's, lengths, None.
         DataError: they are of another width."""
         if states.shape[-1] != self.input_size:
             raise DataError(
@@ -58,8 +55,7 @@ class CachedStates(AbsEncoder):
                 ": speech_encoder_conf must name the model that stage 5 ran"
             )
         states = states[:, : lengths.max()]
-        if self.encoder is not None:
-            blocks = self.encoder.blocks.values()
-            states = run_blocks(blocks, self.frozen_blocks, states, lengths, self.checkpointing)
-            states = normalise(self.encoder.ln_post, states, lengths)
+        if self.top_blocks:
+            (whole,) = self._whole
+            states = whole.run_top(self.top_blocks, states, lengths)
         return states, lengths, None

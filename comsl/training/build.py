@@ -4,7 +4,7 @@ import than all else, isn't needed for that."""
 import argparse
 
 from comsl.encoders.cached import CachedStates
-from comsl.encoders.whisper import WhisperEncoder
+from comsl.encoders.choices import ENCODERS
 from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
@@ -14,7 +14,7 @@ from comsl.model.teacher import Teacher
 from comsl.tokenizer import Tokenizer
 from comsl.training.checks import check_settings
 
-SPEECH_ENCODERS = {"whisper": WhisperEncoder, "cached": CachedStates}
+SPEECH_ENCODERS = ENCODERS | {"cached": CachedStates}
 
 
 def build_model(args: argparse.Namespace) -> ComSLModel:

@@ -10,20 +10,19 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table, write_table
-from comsl.corpora.waves import count_samples, fingerprint, read_wave
-from comsl.encoders.whisper import WhisperEncoder, num_frames
+from comsl.corpora.waves import check_window, count_samples, fingerprint, read_wave
+from comsl.encoders.base import SpeechEncoder
+from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 from comsl.training.state_arks import StateArks, trained_on
-
-FRAMES_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the files depend on, besides the audio.
 
-    speech_encoder: Whisper model; silence: seconds appended; top_blocks: states are those below so
-    many of its last blocks, 0 is its output; compression_method, shard_utts: as StateArks has them.
+    speech_encoder: its model; silence: seconds appended; top_blocks: states are those below so many
+    of its last blocks, 0 is its output; compression_method, shard_utts: as StateArks has them.
     """
 
     speech_encoder: str
@@ -38,16 +37,17 @@ class EncoderStates:
 
     def __init__(self, settings: Settings, batch_seconds: float, device: str, downloads: str):
         self.settings = settings
-        self.batch_frames = batch_seconds * FRAMES_PER_SECOND
+        self.kind = encoder_class(settings.speech_encoder)
+        self.batch_frames = batch_seconds * self.kind.frame_rate
         self.device = device
         self.downloads = downloads
-        self._encoder: WhisperEncoder | None = None
+        self._encoder: SpeechEncoder | None = None
 
     @property
-    def encoder(self) -> WhisperEncoder:
+    def encoder(self) -> SpeechEncoder:
         """Loaded when the first set needs it."""
         if self._encoder is None:
-            self._encoder = WhisperEncoder(
+            self._encoder = self.kind(
                 self.settings.speech_encoder,
                 self.settings.silence,
                 trainable_blocks=0,
@@ -71,10 +71,9 @@ class EncoderStates:
             settings.shard_utts,
             self.batch_frames,
         )
-        frames = {
-            utterance: num_frames(samples, settings.silence)
-            for utterance, samples in count_samples(wav_scp).items()
-        }
+        samples = count_samples(wav_scp)
+        check_window(samples, self.encoder.max_samples())
+        frames = {key: self.encoder.num_states(number) for key, number in samples.items()}
         shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
         write_table(out / "speech_shape", shapes)
         if positions:

@@ -1,0 +1,53 @@
+"""Work in processes: the order of the results, and a process that is killed."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+from test_prepare_speech import tone, write_set
+
+from comsl.corpora import speech
+from comsl.errors import DataError
+from comsl.processes import in_processes
+
+
+def square_late(number: int) -> int:
+    time.sleep(0.01 * (5 - number))
+    return number**2
+
+
+def die(number: int) -> int:
+    """As the kernel ends a process when memory runs out."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_results_are_in_order():
+    found = in_processes(2, square_late, range(5), chunk=1, what="numbers", unit="number")
+    assert list(found) == [0, 1, 4, 9, 16]
+
+
+@pytest.mark.parametrize("nj", [1, 2])
+def test_a_killed_process_is_one_line(nj):
+    with pytest.raises(DataError, match=rf"one of {nj} processes was killed.*--nj"):
+        list(in_processes(nj, die, range(8), chunk=1, what="numbers", unit="number"))
+
+
+def die_on_clip(clip, limits):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_stage_2_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch):
+    clip = tmp_path / "clip.flac"
+    soundfile.write(clip, tone(1), 16000)
+    for name in ("train", "dev", "test"):
+        write_set(tmp_path / "data" / f"{name}_fr", {f"fr_a-{name}": clip})
+    monkeypatch.setattr(speech, "convert", die_on_clip)
+    limits = speech.Limits(0.1, 30.0, 0.05)
+    with pytest.raises(DataError, match="processes was killed"):
+        speech.prepare(tmp_path / "data", tmp_path / "dump/raw", ["fr"], limits, [], nj=2)
+    assert not (tmp_path / "dump").exists()
