@@ -1,11 +1,14 @@
 """Batches by length of speech and text: what they hold, what they pad, what they refuse."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
+from espnet2.samplers.num_elements_batch_sampler import NumElementsBatchSampler
 
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
-from comsl.training.batch_sampler import BucketBatchSampler, build_batch_sampler
+from comsl.training.batch_sampler import BucketBatchSampler
 
 
 @pytest.fixture(scope="module")
@@ -36,36 +39,75 @@ def sizes(batches, shapes: list[str]) -> list[tuple[list[int], list[int]]]:
     ]
 
 
+def padding(batches, shapes: list[str]) -> float:
+    """Share of all padded elements."""
+    real, padded = zip(*sizes(batches, shapes), strict=True)
+    return 1 - sum(map(sum, real)) / sum(map(sum, padded))
+
+
+def companions(batches) -> set[tuple[str, str]]:
+    """Who shares a batch with whom."""
+    return {pair for batch in batches for pair in combinations(sorted(batch), 2)}
+
+
 @pytest.mark.parametrize("min_batch_size", [1, 4])
 def test_every_utterance_once_within_the_budget(shapes, min_batch_size):
+    """In validation, and in every epoch of training."""
     sampler = BucketBatchSampler(4000, shapes, min_batch_size)
-    batches = list(sampler)
-    keys = [key for batch in batches for key in batch]
-    assert sorted(keys) == sorted(read_table(shapes[0]))
-    assert len(sampler) == len(batches)
-    assert min(map(len, batches)) >= min_batch_size
-    for batch, (_, padded) in zip(batches, sizes(batches, shapes), strict=True):
-        # Only the smallest batch allowed may hold more, or one that took up the last few.
-        assert sum(padded) <= 4000 or min_batch_size <= len(batch) < 2 * min_batch_size
+    for batches in (list(sampler), *(sampler.generate(seed) for seed in range(3))):
+        keys = [key for batch in batches for key in batch]
+        assert sorted(keys) == sorted(read_table(shapes[0]))
+        assert min(map(len, batches)) >= min_batch_size
+        for batch, (_, padded) in zip(batches, sizes(batches, shapes), strict=True):
+            # Only the smallest batch allowed may hold more, or one that took up the last few.
+            assert sum(padded) <= 4000 or min_batch_size <= len(batch) < 2 * min_batch_size
+
+
+def test_epochs_have_other_batches_but_as_many_and_as_little_padding(shapes):
+    """Those of an epoch depend on its number alone, not on epochs before it."""
+    sampler = BucketBatchSampler(4000, shapes)
+    epochs = [sampler.generate(seed) for seed in range(5)]
+    assert {len(batches) for batches in epochs} == {len(sampler)}
+    assert len(sampler) - len(list(sampler)) <= 0.01 * len(sampler)
+    assert BucketBatchSampler(4000, shapes).generate(4) == epochs[4]
+    fixed = padding(sampler, shapes)
+    assert all(padding(batches, shapes) < fixed + 0.01 for batches in epochs)
+    met = list(map(companions, epochs))
+    again = sum(len(before & now) for before, now in pairwise(met))
+    assert again < 0.6 * sum(map(len, met[1:]))
+    assert len(set().union(*met)) > 2 * len(met[0])
+
+
+def test_processes_share_every_batch(shapes):
+    shares = [
+        BucketBatchSampler(4000, shapes, 3, slice(rank, None, 3)).generate(7) for rank in range(3)
+    ]
+    whole = BucketBatchSampler(4000, shapes, 3).generate(7)
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(batch) == sorted(key for part in parts for key in part)
+        assert min(map(len, parts)) >= len(batch) // 3 > 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 9])
+@pytest.mark.parametrize("min_batch_size", [1, 2])
+def test_a_corpus_of_a_few_utterances(shapes, tmp_path, size, min_batch_size):
+    for name in shapes:
+        table = dict(list(read_table(name).items())[:size])
+        write_table(tmp_path / name.rpartition("/")[2], table)
+    files = [str(tmp_path / name.rpartition("/")[2]) for name in shapes]
+    sampler = BucketBatchSampler(400, files, min_batch_size)
+    for seed in range(20):
+        batches = sampler.generate(seed)
+        assert len(batches) == len(sampler)
+        assert sum(map(len, batches)) == size
 
 
 def test_padding_is_below_a_tenth_and_far_below_espnets(shapes):
-    def padding(batches) -> float:
-        real, padded = zip(*sizes(batches, shapes), strict=True)
-        return 1 - sum(map(sum, real)) / sum(map(sum, padded))
-
     sampler = BucketBatchSampler(4000, shapes)
-    assert padding(sampler) == pytest.approx(sampler.padding()["all"])
-    assert f"all {padding(sampler):.1%}" in repr(sampler)  # ESPnet logs this
-    fixed = {"batch_size": 8, "fold_lengths": [], "drop_last": False, "utt2category_file": None}
-    fixed |= {"sort_in_batch": "descending", "sort_batch": "ascending"}
-
-    def build(files):
-        return build_batch_sampler("numel", files, 4000, 1, **fixed)
-
-    assert list(build(shapes)) == list(sampler)
-    by_source_alone = build([shapes[0], shapes[2], shapes[1]])  # speech not last: ESPnet's own
-    assert padding(sampler) < 0.1 < 2 * padding(sampler) < padding(by_source_alone)
+    assert padding(sampler, shapes) == pytest.approx(sampler.padding()["all"])
+    assert f"all {padding(sampler, shapes):.1%}" in repr(sampler)  # ESPnet logs this
+    espnets = NumElementsBatchSampler(4000, shapes, min_batch_size=1)
+    assert padding(sampler, shapes) < 0.1 < 2 * padding(sampler, shapes) < padding(espnets, shapes)
 
 
 def test_shape_files_of_other_utterances_are_refused(shapes, tmp_path):

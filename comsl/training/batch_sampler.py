@@ -1,11 +1,12 @@
 """Batches of utterances that are alike in the length of their speech and of their texts."""
 
+import itertools
+import random
 from collections.abc import Iterator
 from math import isqrt
 from pathlib import Path
 
 from espnet2.samplers.abs_sampler import AbsSampler
-from espnet2.samplers.build_batch_sampler import build_batch_sampler as espnet_batch_sampler
 
 from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
@@ -14,17 +15,27 @@ from comsl.errors import DataError
 class BucketBatchSampler(AbsSampler):
     """Batches of at most `batch_bins` elements, padding included, of all shape files together.
 
-    ESPnet's `numel` sorts by one length, and pads the others as they come. Here the utterances
-    fall into buckets of like length of speech, each with as much speech as the others; within a
-    bucket the texts' lengths rise and fall in turns, so that no batch spans a jump.
+    ESPnet's `numel` sorts by one length, and pads the others as they come; its batches are the same
+    in every epoch. Here the utterances fall into buckets of like length of speech, each with as
+    much speech as the others; within a bucket the texts' lengths rise and fall in turns, so that no
+    batch spans a jump. From epoch to epoch the edges of the buckets move, and with them who shares
+    a batch; how many batches there are stays.
 
     shape_files: `id length` or `id length,width` each, the speech's last. min_batch_size is kept
-    even where the batch then holds more. Printed, it tells the padding of each file's lengths.
-    DataError: a shape file has other ids than the others.
+    even where the batch then holds more; share: the part of every batch that is this process's.
+    Printed, it tells the padding of each file's lengths. DataError: a shape file has other ids than
+    the others.
     """
 
-    def __init__(self, batch_bins: int, shape_files: list[str], min_batch_size: int = 1):
+    def __init__(
+        self,
+        batch_bins: int,
+        shape_files: list[str],
+        min_batch_size: int = 1,
+        share: slice = slice(None),
+    ):
         self.batch_bins, self.names = batch_bins, [Path(file).name for file in shape_files]
+        self.min_batch_size, self.share = min_batch_size, share
         tables = [read_table(Path(file)) for file in shape_files]
         for name, table in zip(shape_files, tables, strict=True):
             if table.keys() != tables[-1].keys():
@@ -32,28 +43,53 @@ class BucketBatchSampler(AbsSampler):
         self.lengths = {
             key: tuple(int(table[key].split(",")[0]) for table in tables) for key in tables[-1]
         }
-        self.batches = list(self._cut(self._order(), min_batch_size))
+        self.batches = self._batches(list(self.lengths), 0.0)
+        others = (self._batches(list(self.lengths), edge / 4) for edge in (1, 2, 3))
+        self.number = max(map(len, (self.batches, *others)))
 
-    def _order(self) -> list[str]:
+    def generate(self, seed: int) -> list[tuple[str, ...]]:
+        """This process's share of an epoch's batches, by length."""
+        chance = random.Random(seed)
+        keys = list(self.lengths)
+        while True:
+            chance.shuffle(keys)  # of those that are equally long, too
+            batches = self._batches(keys, chance.random())
+            large = [i for i, batch in enumerate(batches) if len(batch) >= 2 * self.min_batch_size]
+            missing = self.number - len(batches)
+            if 0 <= missing <= len(large):
+                break
+        halved = set(sorted(large, key=lambda i: len(batches[i]))[len(large) - missing :])
+        parts = (
+            (batch[::2], batch[1::2]) if i in halved else (batch,)
+            for i, batch in enumerate(batches)
+        )
+        return [batch[self.share] for batch in itertools.chain(*parts)]
+
+    def _batches(self, keys: list[str], edge: float) -> list[tuple[str, ...]]:
+        """Of all utterances; edge: where the first bucket ends, 0 to 1, in buckets."""
+        return list(self._cut(self._order(keys, edge)))
+
+    def _order(self, keys: list[str], edge: float) -> list[str]:
         """All utterances, neighbours being alike."""
         lengths = self.lengths
         batches = sum(map(sum, lengths.values())) // self.batch_bins
-        buckets = [[] for _ in range(2 * isqrt(batches) + 1)]  # several batches each
+        number = 2 * isqrt(batches) + 1  # several batches each
+        buckets = [[] for _ in range(number + 1)]
         total, before = sum(speech for *_, speech in lengths.values()), 0
-        for key in sorted(lengths, key=lambda key: lengths[key][-1]):
-            buckets[len(buckets) * before // total].append(key)
+        for key in sorted(keys, key=lambda key: lengths[key][-1]):
+            buckets[int(number * before / total + edge)].append(key)
             before += lengths[key][-1]
-        for number, bucket in enumerate(buckets):
-            bucket.sort(key=lambda key: sum(lengths[key][:-1]), reverse=number % 2 == 1)
+        for place, bucket in enumerate(buckets):
+            bucket.sort(key=lambda key: sum(lengths[key][:-1]), reverse=place % 2 == 1)
         return [key for bucket in buckets for key in bucket]
 
-    def _cut(self, order: list[str], min_batch_size: int) -> Iterator[tuple[str, ...]]:
+    def _cut(self, order: list[str]) -> Iterator[tuple[str, ...]]:
         batch, longest = [], (0,) * len(self.names)
         for left, key in zip(range(len(order), 0, -1), order, strict=True):
             grown = tuple(map(max, longest, self.lengths[key]))
             full = (len(batch) + 1) * sum(grown) > self.batch_bins
             # What is left over must do for a batch as well.
-            if full and len(batch) >= min_batch_size and left >= min_batch_size:
+            if full and len(batch) >= self.min_batch_size and left >= self.min_batch_size:
                 yield tuple(batch)
                 batch, grown = [], self.lengths[key]
             batch.append(key)
@@ -77,20 +113,9 @@ class BucketBatchSampler(AbsSampler):
         return f"{type(self).__name__}(batch_bins={self.batch_bins}, padding: {padding})"
 
     def __len__(self) -> int:
-        return len(self.batches)
+        """Batches of an epoch of training."""
+        return self.number
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
-        return iter(self.batches)
-
-
-def build_batch_sampler(type: str, shape_files, batch_bins: int, min_batch_size: int, **others):
-    """ESPnet's, but `numel` of speech and text is a BucketBatchSampler."""
-    if type == "numel" and Path(shape_files[-1]).name == "speech_shape":
-        return BucketBatchSampler(batch_bins, shape_files, min_batch_size)
-    return espnet_batch_sampler(
-        type=type,
-        shape_files=shape_files,
-        batch_bins=batch_bins,
-        min_batch_size=min_batch_size,
-        **others,
-    )
+        """Batches that stay the same, as in validation."""
+        return iter([batch[self.share] for batch in self.batches])

@@ -1,23 +1,29 @@
 """ComSL as an ESPnet task: YAML and options -> model, optimiser and data."""
 
 import argparse
+import itertools
+import logging
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks import abs_task
-from espnet2.tasks.abs_task import AbsTask
+from espnet2.tasks.abs_task import AbsTask, IteratorOptions
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
+from torch import distributed
 
 from comsl.errors import DataError
 from comsl.model.composite import ComSLModel
 from comsl.model.settings import Settings
 from comsl.tokenizer import Tokenizer
-from comsl.training.batch_sampler import build_batch_sampler
+from comsl.training.batch_sampler import BucketBatchSampler
 from comsl.training.build import SPEECH_ENCODERS, build_model, check_parts
 from comsl.training.checks import check_criteria, check_numbers, check_settings
 from comsl.training.preprocessor import ComSLPreprocessor
@@ -28,7 +34,6 @@ from comsl.training.trainer import ComSLTrainer, added_statistics
 # memory.
 abs_task.scheduler_classes["polynomial"] = PolynomialDecayLR
 abs_task.optim_classes["adafactor"] = torch.optim.Adafactor
-abs_task.build_batch_sampler = build_batch_sampler
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
@@ -146,6 +151,34 @@ class ComSLTask(AbsTask):
             groups += [{"params": decayed} | lr, {"params": others, "weight_decay": 0.0} | lr]
         groups = [group for group in groups if group["params"]]
         return [optimizer(groups, **args.optim_conf)]
+
+    @classmethod
+    def build_sequence_iter_factory(
+        cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
+    ) -> AbsIterFactory:
+        """ESPnet's, but with a BucketBatchSampler for speech where batch_type is `numel`."""
+        shapes = iter_options.shape_files
+        if iter_options.batch_type != "numel" or Path(shapes[-1]).name != "speech_shape":
+            return super().build_sequence_iter_factory(args, iter_options, mode)
+        smallest, share = args.min_batch_size, slice(None)
+        if iter_options.distributed:
+            smallest = distributed.get_world_size()
+            share = slice(distributed.get_rank(), None, smallest)
+        sampler = BucketBatchSampler(iter_options.batch_bins, shapes, smallest, share)
+        logging.info("[%s] %d batches: %s", mode, len(sampler), sampler)
+        # In training any utterance may become this process's, from epoch to epoch.
+        batches = sampler if iter_options.train else list(sampler)
+        keys = sampler.lengths if iter_options.train else itertools.chain(*batches)
+        return SequenceIterFactory(
+            cls.build_dataset(args, iter_options, set(keys)),
+            batches,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            seed=args.seed,
+            shuffle=iter_options.train,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
