@@ -1,11 +1,16 @@
 """Synthetic speech: what the tool writes, and what goes wrong."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from conftest import PAIRS, run_process, run_tool
 
-from comsl.corpora.audio import read_audio
+from comsl.corpora import spoken
+from comsl.corpora.audio import RATE, read_audio
 from comsl.corpora.kaldi import read_dir, validate_dir, write_dir
+from comsl.corpora.kokoro import spell
+from comsl.corpora.parallel_text import Pair
 from comsl.corpora.synthesis import speak
 from comsl.errors import DataError
 
@@ -26,7 +31,7 @@ def test_pairs_become_sets_that_stage_1_accepts(pairs):
     command = ("speak_pairs", "--pairs", pairs, "--langs", "fr it", "--number", 2, "--min_words", 4)
     for part in "ab":  # in processes of their own: espeak-ng's noise goes on where it was
         done = run_process(*command, "--out", pairs / part)
-        assert "spoken_fr: 2 utterances" in done.stdout
+        assert "spoken_fr: 2 utterances" in done.stderr
     for lang, sentences in PAIRS.items():
         assert validate_dir(pairs / f"a/spoken_{lang}") == 2
         made, again = (read_dir(pairs / part / f"spoken_{lang}") for part in "ab")
@@ -66,6 +71,57 @@ def test_bad_input(pairs, langs, number, error):
     assert error in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (pairs / "out").exists()
+
+
+def test_a_stopped_synthesis_goes_on_and_lists_what_it_cannot_say(tmp_path):
+    """The plan of the first run holds, whatever the pairs are now; what is said stays."""
+
+    class Engine:
+        name = "test"
+        texts: ClassVar = []
+
+        def say(self, text, *_):
+            self.texts.append(text)
+            if text == "Silence.":
+                return np.zeros(RATE, np.float32)
+            if text == stop_at:
+                raise KeyboardInterrupt
+            return np.ones(RATE, np.float32)
+
+    path = tmp_path / "plan_fr.tsv"
+    pairs = {str(n): Pair(text, "x") for n, text in enumerate(("Un.", "Silence.", "Deux."))}
+    stop_at = "Deux."
+    with pytest.raises(KeyboardInterrupt):
+        spoken.speak({"fr": spoken.plan(path, "fr", ("a", "b"), pairs)}, Engine(), tmp_path)
+    stop_at = ""
+    lines = spoken.plan(path, "fr", ("c",), {})
+    spoken.speak({"fr": lines}, Engine(), tmp_path)
+    assert Engine.texts == ["Un.", "Silence.", "Deux.", "Silence.", "Deux."]
+    assert {line.voice for line in lines} <= {"a", "b"}
+    validate_dir(tmp_path / "spoken_fr")
+    assert set(read_dir(tmp_path / "spoken_fr")["text.src"].values()) == {"Un.", "Deux."}
+    assert "1\tfr\tnothing is heard" in (tmp_path / "dropped.tsv").read_text()
+
+
+def test_half_of_the_pairs_are_like_others(tmp_path):
+    english = [f"The old {word} sat on the hill." for word in ("cat", "dog", "cow", "hen")]
+    english += [
+        "Please enter your code.",
+        "Please enter the code again.",
+        "See LibreOffice now.",
+        "Label",
+    ]
+    table = {f"fr-{n}": text for n, text in enumerate(english)}
+    write_dir(tmp_path / "fr", {"text.src": table, "text.tgt": table})
+    chosen = spoken.choose(tmp_path / "fr", 4, (3, 9), near=["Please enter your code now."])
+    assert sum("code" in text for _, text in chosen.values()) >= 2
+    with pytest.raises(DataError, match="only 6 pairs of 3 to 9 words to say"):
+        spoken.choose(tmp_path / "fr", 7, (3, 9))
+
+
+def test_phonemes_as_kokoro_writes_them():
+    assert spell("¿Qué hora es?", "es") == "¿kˈe ˈoɾa ˈes?"
+    assert spell("La chiave, la città.", "it") == "la kjˈave, la ʧitːˈa."
 
 
 def test_an_unknown_voice():

@@ -4,16 +4,20 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from comsl.corpora import catalogues, debian, kaldi
+from comsl.corpora import catalogues, debian, fillets, kaldi, tuxpaint
 from comsl.corpora.parallel_text import (
     MIN_WORDS,
     Pair,
     dev_sentences,
     normalise,
     pairs_of,
+    sentences,
     unique,
 )
+from comsl.corpora.split import is_held_out
 from comsl.errors import DataError
+
+GAMES = {"fillets-ng-data": fillets.pairs, "tuxpaint-stamps-default": tuxpaint.pairs}
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +32,11 @@ def prepare(
 ) -> None:
     """Fetch the packages, write `out`/{train,dev}_<lang>, `out`/{train,dev} and the counts.
 
-    packages: list of package names, `#` begins a comment; exclude: sentences, one a line, that may
-    stand on neither side of a pair; dev_size: English sentences held out in each language.
+    packages: list of package names, `#` begins a comment; exclude: texts, one a line, of which
+    neither the whole nor a sentence may be a side of a pair; dev_size: pairs of dev.
     """
     folders = debian.fetch(read_packages(packages), downloads)
-    banned = {normalise(line) for line in _lines(exclude)} - {""} if exclude else set()
+    banned = excluded(_lines(exclude)) if exclude else set()
     counts: dict[str, dict[str, int]] = {package: {} for package in folders}
     corpora = {lang: _collect(folders, lang, banned, counts) for lang in langs}
     _split(corpora, dev_size, out)
@@ -51,6 +55,12 @@ def read_packages(path: Path) -> list[str]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise DataError(f"{path}: {sorted(twice)[0]} stands there twice")
     return names
+
+
+def excluded(texts: list[str]) -> set[str]:
+    """The texts, normalised, and the sentences of each."""
+    parts = {normalise(part) for text in texts for part in (text, *sentences(text))}
+    return parts - {""}
 
 
 def _lines(path: Path) -> list[str]:
@@ -79,24 +89,24 @@ def _collect(folders, lang: str, banned: set[str], counts) -> list[Pair]:
 
 def _raw(package: str, folder: Path, lang: str) -> Iterator[tuple[str, str]]:
     """A package's raw texts; LibreOffice's help has the English in a package of its own."""
+    if package in GAMES:
+        return GAMES[package](folder, lang)
     if package == f"libreoffice-help-{lang}":
         return catalogues.help_pairs(folder, folder.with_name("libreoffice-help-en-us"), lang)
     return catalogues.package_pairs(folder, lang)
 
 
 def _split(corpora: dict[str, list[Pair]], dev_size: int, out: Path) -> None:
-    """Write train and dev; what is an English sentence of dev in any language is not in train."""
-    chosen = {lang: dev_sentences(pairs, dev_size) for lang, pairs in corpora.items()}
-    held_out = set().union(*chosen.values())
+    """Write train and dev; an English sentence that is held out is in no train set."""
     both: dict[str, list[kaldi.Tables]] = {"train": [], "dev": []}
     for lang, pairs in corpora.items():
         keys = {pair: f"{lang}-{number:06}" for number, pair in enumerate(pairs)}
         first = {normalise(pair.tgt): pair for pair in reversed(pairs)}
-        dev = [first[sentence] for sentence in chosen[lang]]
+        dev = [first[sentence] for sentence in dev_sentences(pairs, dev_size)]
         train = [
             pair
             for pair in pairs
-            if len(pair.tgt.split()) >= MIN_WORDS and normalise(pair.tgt) not in held_out
+            if len(pair.tgt.split()) >= MIN_WORDS and not is_held_out(normalise(pair.tgt))
         ]
         for name, part in (("train", train), ("dev", dev)):
             tables = {

@@ -11,9 +11,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from comsl.corpora.split import is_held_out
+
 HOLE = "\ufffc"  # stands for something that can't be said; its sentence is dropped
 MIN_WORDS = 2  # of English, in train: single words are labels
-MAX_WORDS = 16  # of a sentence: prompts are short, and so are two cores
+MAX_WORDS = 24  # of a sentence: what is said in 12 seconds
 DEV_WORDS = 4
 
 
@@ -63,10 +65,15 @@ def pairs_of(src: str, tgt: str, lang: str) -> Iterator[Pair]:
     """
     for paragraphs in _aligned(_BREAK.split(src), _BREAK.split(tgt)):
         sides = [clean(side) for side in paragraphs]
-        for pair in _aligned(*(_SENTENCE_END.split(side) for side in sides)):
+        for pair in _aligned(*map(sentences, sides)):
             pair = Pair(*map(_trim, pair))
             if is_good(pair, lang):
                 yield pair
+
+
+def sentences(text: str) -> list[str]:
+    """A paragraph taken apart."""
+    return _SENTENCE_END.split(text)
 
 
 def _aligned(src: list[str], tgt: list[str]) -> Iterator[tuple[str, str]]:
@@ -134,11 +141,14 @@ def unique(pairs: Iterable[Pair]) -> list[Pair]:
     return sorted(best.values(), key=lambda pair: (pair.tgt, pair.src))
 
 
+def is_whole(text: str) -> bool:
+    """Whether it is written as a sentence, not as a label."""
+    return bool(text[0].isupper() and re.search(r"\w[.?!]$", text))
+
+
 def dev_sentences(pairs: Iterable[Pair], size: int) -> set[str]:
-    """Normalised English of `size` whole sentences, the same choice whatever else is there."""
-    whole = {
-        normalise(tgt)
-        for src, tgt in pairs
-        if len(tgt.split()) >= DEV_WORDS and tgt[0].isupper() and re.search(r"\w[.?!]$", tgt)
-    }
+    """Normalised English of `size` whole sentences of those held out, the same choice whatever
+    else is there."""
+    whole = {normalise(tgt) for _, tgt in pairs if len(tgt.split()) >= DEV_WORDS and is_whole(tgt)}
+    whole = {sentence for sentence in whole if is_held_out(sentence)}
     return set(sorted(whole, key=lambda text: hashlib.sha256(text.encode()).digest())[:size])

@@ -15,6 +15,10 @@ from comsl.errors import DataError
 SYNCHRONOUS, UTF8 = 2, 1
 LIST_TERMINATED, WORD = 0, 1  # kinds of event
 SPEED, PITCH = 1, 3  # parameters
+VOICES = {"es": "es-419", "zh-CN": "cmn"}  # Latin America's Spanish; others: the language's name
+VARIANTS = ("m1", "m3", "m7", "f1", "f2", "f3", "f4", "f5")
+WORDS_A_MINUTE = 155
+TIED_IPA = 0x02 | 0x80 | ord("^") << 8  # how phonemes are written
 
 
 class _Event(ctypes.Structure):
@@ -72,6 +76,39 @@ def speak(text: str, voice: str, speed: int = 175, pitch: int = 50) -> Speech:
     library.espeak_Synth(utf8, ctypes.c_size_t(len(utf8)), 0, 0, 0, UTF8, None, None)
     wave = np.concatenate([np.zeros(0, np.int16), *samples]).astype(np.float32) / 2**15
     return Speech(soxr.resample(wave, rate, RATE), words)
+
+
+class Espeak:
+    """An engine of `comsl.corpora.spoken`."""
+
+    name = "espeak"
+
+    def voices(self, lang: str) -> tuple[str, ...]:
+        """Variants of the language's voice."""
+        voice = VOICES.get(lang, lang.split("-")[0])
+        return tuple(f"{voice}+{variant}" for variant in VARIANTS)
+
+    def say(self, text: str, voice: str, rate: float, pitch: float) -> np.ndarray:
+        """Samples (T,) at 16 kHz. DataError: no such voice."""
+        speed = round(rate * WORDS_A_MINUTE)
+        return speak(text, voice, speed, pitch=round(50 + 333 * (pitch - 1))).samples
+
+
+def phonemes(text: str, voice: str) -> str:
+    """A text in the International Phonetic Alphabet, sounds of one phoneme tied by `^`.
+
+    DataError: there is no such voice.
+    """
+    library, _ = _library()
+    if library.espeak_SetVoiceByName(voice.encode()):
+        raise DataError(f"espeak-ng has no voice '{voice}'")
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    utf8 = ctypes.create_string_buffer(text.encode())
+    rest = ctypes.c_void_p(ctypes.addressof(utf8))  # None after the last clause
+    clauses = []
+    while rest.value:
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), UTF8, TIED_IPA).decode())
+    return " ".join(clauses)
 
 
 def _listed(events) -> Iterator[_Event]:

