@@ -1,4 +1,7 @@
-"""Published dimensions of Whisper's encoders and of mBART-50, for what is built without them."""
+"""Published dimensions of Whisper's encoders and of mBART-50, for what is built without them, and
+the adapter's between the two."""
+
+DOWNSAMPLING = 4  # states of the speech encoder for one of the adapter, which halves them twice
 
 
 def _encoder(width: int, heads: int, layers: int, n_mels: int = 80) -> dict[str, int]:
@@ -19,9 +22,15 @@ WHISPER = {
     "turbo": _encoder(1280, 20, 32, n_mels=128),
 }
 
-# Keywords of MBartConfig, where they differ from its own defaults.
+# Keywords of MBartConfig.
 MBART_50 = dict(
     vocab_size=250054,
+    d_model=1024,
+    encoder_ffn_dim=4096,
+    decoder_ffn_dim=4096,
+    encoder_layers=12,
+    decoder_layers=12,
+    max_position_embeddings=1024,
     activation_function="relu",
     scale_embedding=True,
     decoder_start_token_id=2,

@@ -26,16 +26,7 @@ SPEECH = SpeechSize(80, 32, 3)
 @pytest.fixture
 def size(tiny_lm) -> Size:
     """Of the tiny language model, and a Whisper of width 32."""
-    config = LanguageModel(tiny_lm).config
-    language = LanguageSize(
-        config.d_model,
-        config.encoder_ffn_dim,
-        config.encoder_layers,
-        config.decoder_layers,
-        config.vocab_size,
-        config.max_position_embeddings,
-    )
-    return Size(SPEECH, language)
+    return Size(SPEECH, LanguageSize.of(LanguageModel(tiny_lm).config.to_dict()))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from comsl.sequences import Sequences
 
 
 class Adapter(nn.Module):
-    """Two layers, each a feed-forward module and a convolution of stride 2: 4x down-sampling.
+    """Two layers, each a feed-forward module and a convolution of stride 2: DOWNSAMPLING in all.
 
     input_size: width of the speech states; output_size: width `d` of the language blocks.
     """
@@ -22,7 +22,7 @@ class Adapter(nn.Module):
         )
 
     def forward(self, speech: Sequences) -> Sequences:
-        """Speech states (B, T, input_size) -> (B, ceil(T / 4), output_size)."""
+        """Speech states (B, T, input_size) -> (B, ceil(T / DOWNSAMPLING), output_size)."""
         for layer in self.layers:
             speech = layer(speech)
         return speech

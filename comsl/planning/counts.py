@@ -6,7 +6,10 @@ being two, as PyTorch's own counter has it. Where nothing else is said they are 
 over one utterance, without padding; the backward pass costs twice as much.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from comsl.dimensions import DOWNSAMPLING, MBART_50, WHISPER
 
 FFT_BINS = 201  # of Whisper's spectrogram
 MASKED = 0.15  # share of the transcript that MTP scores
@@ -21,6 +24,11 @@ class SpeechSize:
     width: int
     layers: int
 
+    @classmethod
+    def of(cls, dims: Mapping[str, int]) -> "SpeechSize":
+        """From keywords of openai-whisper's AudioEncoder."""
+        return cls(dims["n_mels"], dims["n_state"], dims["n_layer"])
+
 
 @dataclass(frozen=True)
 class LanguageSize:
@@ -33,6 +41,18 @@ class LanguageSize:
     decoder_layers: int
     vocabulary: int
     positions: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, int], added: int = 0) -> "LanguageSize":
+        """From keywords of MBartConfig, and the number of tokens that are added."""
+        return cls(
+            config["d_model"],
+            config["encoder_ffn_dim"],
+            config["encoder_layers"],
+            config["decoder_layers"],
+            config["vocab_size"] + added,
+            config["max_position_embeddings"],
+        )
 
 
 @dataclass(frozen=True)
@@ -54,15 +74,15 @@ class Clip:
 
     @property
     def positions(self) -> float:
-        """Of `E_s`: a frame in four, and the language code."""
-        return 1 + self.frames / 4
+        """Of `E_s`: the adapter's frames, and the language code."""
+        return 1 + self.frames / DOWNSAMPLING
 
 
-MBART_50 = LanguageSize(1024, 4096, 12, 12, 250_056, 1024)
+MBART = LanguageSize.of(MBART_50, added=2)  # codes of Welsh and Catalan
 SIZES = {
-    "embedded": Size(SpeechSize(80, 512, 6), LanguageSize(256, 1024, 4, 3, 8054, 512)),
-    "medium": Size(SpeechSize(80, 1024, 24), MBART_50),
-    "large": Size(SpeechSize(80, 1280, 32), MBART_50),
+    "embedded": Size(SpeechSize.of(WHISPER["base"]), LanguageSize(256, 1024, 4, 3, 8054, 512)),
+    "medium": Size(SpeechSize.of(WHISPER["medium"]), MBART),
+    "large": Size(SpeechSize.of(WHISPER["large-v2"]), MBART),
 }
 
 

@@ -130,8 +130,9 @@ class Plan:
         whole += counts.language_model_parameters(self.language)
         if self.job.trained_blocks is None:
             return whole, whole
-        blocks = self.job.trained_blocks * counts.block_parameters(speech.width)
-        return whole, whole - counts.speech_encoder_parameters(speech) + blocks
+        blocks = self.job.trained_blocks
+        top = blocks * counts.block_parameters(speech.width) + (2 * speech.width if blocks else 0)
+        return whole, whole - counts.speech_encoder_parameters(speech) + top
 
     # Disk, in bytes
 
@@ -167,18 +168,20 @@ class Plan:
     def memory(self) -> dict[str, dict[str, float]]:
         """Way of training -> what takes how much."""
         whole, trained = self.parameters()
-        teacher = 4 * counts.language_model_parameters(self.language)
-        vocabulary, width = self.language.vocabulary, self.language.width
-        half = 0 if self.device["bytes"] == 4 else 2  # copies that autocast makes
+        head = self.language.vocabulary * self.language.width
+        half = self.device["bytes"] < 4  # bfloat16 by autocast, which makes copies of the weights
+        weights = 4 * whole + 2 * half * trained
         gpus = self.job.gpus
         ways = {
-            "plain": (4 * whole + half * trained, 4 * trained, 8 * trained),
-            "ZeRO-2": (2 * whole, 2 * trained / gpus, 12 * trained / gpus),
-            "ZeRO-2, offload": (2 * whole, 2 * trained / gpus, 0),
+            "plain": (weights, 4 * trained, 8 * trained),
+            # The part of a device that it updates: gradients; a copy of the weights, two moments.
+            "ZeRO-2": (weights, 4 * trained / gpus, 12 * trained / gpus),
+            # A buffer, as large as the largest parameter, by which gradients leave.
+            "ZeRO-2, offload": (weights, 4 * head, 0),
         }
         common = {
-            "teacher": teacher,
-            "logits": 4 * (vocabulary * width + COPIES * ROWS * vocabulary),
+            "teacher's head": (2 if half else 4) * head,
+            "logits": 4 * (head + COPIES * ROWS * self.language.vocabulary),
             "activations": self.job.batch_size * self.clip_memory(),
             "libraries": self._cost("context") * GIB,
         }
@@ -319,9 +322,10 @@ class Plan:
         fits = (self.job.batch_size + int(room // self.clip_memory()) for room in free)
         rows.append(["clips at a time that fit", *(max(0, clips) for clips in fits)])
         note = (
-            f"Of {self.device['memory']} GiB. Plain: every device holds all weights, in single "
-            "precision, and all of AdamW's state; offload keeps that in main memory. Activations "
-            f"are those of {self.job.batch_size} clips at a time, sure within a factor of 1.3."
+            f"Of {self.device['memory']} GiB. Weights are kept in single precision. Plain: every "
+            "device holds all of AdamW's state; offload keeps it in main memory. The teacher's "
+            "states are cached (stage 5). Activations are those of "
+            f"{self.job.batch_size} clips at a time, sure within a factor of 1.3."
         )
         title = "Memory of a device in the joint phase, GiB"
         return Table(title, ["", *ways], rows, decimals=2, note=note)

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.waves import check_window, count_samples, fingerprint, read_wave
+from comsl.dimensions import DOWNSAMPLING
 from comsl.encoders.base import SpeechEncoder
 from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
@@ -102,7 +103,7 @@ def check_room(raw: Path, frames: dict[str, str], positions: int) -> None:
     """DataError names the utterance whose speech and transcript, one behind the other (method.md,
     section 3), take more positions than the language model has."""
     for utterance, tokens in read_table(raw / "source_shape").items():
-        taken = int(tokens) + 1 + -(-int(frames[utterance]) // 4)  # by the adapter
+        taken = int(tokens) + 1 + -(-int(frames[utterance]) // DOWNSAMPLING)
         if taken > positions:
             raise DataError(
                 f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"
