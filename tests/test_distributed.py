@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_modality_gap import METHODS, batch  # noqa: F401 a fixture
+from test_model import OFF, build
 from test_training import DIMS, arguments, data, train  # noqa: F401 a fixture
+from torch import distributed
 
 from comsl.errors import DataError
 from comsl.inference import load_model
 from comsl.training.deepspeed_trainer import read_config
 from comsl.training.task import ComSLTask
 
+# Processes are forked from one that has imported what they need.
+multiprocessing.set_forkserver_preload(["comsl.training.task", "deepspeed"])
 EPOCHS = 3
 # Without chance: no dropout, all tokens masked. Learning rates by component, a schedule, clipping,
 # accumulation, a batch left over: whatever a trainer could get wrong.
@@ -29,14 +34,13 @@ SETTINGS = [
 
 
 def launch(processes: int, folder: Path, options: list[str]) -> None:
-    """Train in so many processes, as a launcher does; forked by one that has imported all."""
+    """Train in so many processes, as a launcher does."""
     store = folder.parent / f"{folder.name}.store"
     store.unlink(missing_ok=True)
     command = [*options, "--resume", "true", "--multiprocessing_distributed", "false"]
     command += ["--dist_backend", "gloo", "--dist_init_method", f"file://{store}"]
     command += ["--dist_world_size", str(processes), "--dist_rank"]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["comsl.training.task", "deepspeed"])
     running = [
         context.Process(target=work, args=([*command, str(rank)],)) for rank in range(processes)
     ]
@@ -142,3 +146,64 @@ def test_a_deepspeed_configuration_that_would_be_ignored_is_refused(tmp_path, co
     path.write_text(config if isinstance(config, str) else json.dumps(config))
     with pytest.raises(DataError, match=complaint):
         read_config(Namespace(deepspeed_config=str(path), accum_grad=1, grad_clip=5.0))
+
+
+# Weights, and the rows of the batch that each of two processes takes.
+SHARES = [
+    (METHODS["const"], [[0, 1, 2], [3]]),
+    (METHODS["waco"], [[2], [0, 1, 3]]),
+    (METHODS["waco"], [[3], [0, 1, 2]]),  # the first process has no word
+]
+
+
+def settings_of(methods: dict) -> dict:
+    return OFF | methods | {"w_asr": 0.1}
+
+
+def step(rank: int, lm, folder: Path, batch: dict) -> None:  # noqa: F811
+    """One process of a data-parallel step for each of SHARES, weighted as ESPnet's trainer does:
+    loss and gradients go to a file."""
+    from comsl.tokenizer import Tokenizer
+
+    store = f"file://{folder}/store"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    results = []
+    for methods, rows in SHARES:
+        model = build(lm, Tokenizer(lm), **settings_of(methods))
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        mine = {
+            name: [value[row] for row in rows[rank]] if name == "utt_id" else value[rows[rank]]
+            for name, value in batch.items()
+        }
+        loss, _, weight = parallel(**mine)
+        total = weight.clone()
+        distributed.all_reduce(total)
+        loss = loss * (weight / total)[0]
+        (2 * loss).backward()
+        loss = loss.detach()
+        distributed.all_reduce(loss)
+        results.append((loss, gradient_of(model)))
+    torch.save(results, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def gradient_of(model) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_negatives_are_those_of_all_processes(tiny_lm, tokenizer, batch, tmp_path):  # noqa: F811
+    """Rows unlike in number: the loss and the gradients of one process with the whole batch."""
+    torch.multiprocessing.start_processes(
+        step, (tiny_lm, tmp_path, batch), nprocs=2, start_method="forkserver"
+    )
+    results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    for (methods, _), *processes in zip(SHARES, *results, strict=True):
+        model = build(tiny_lm, tokenizer, **settings_of(methods))
+        expected = model(**batch)[0]
+        expected.backward()
+        for loss, grads in processes:
+            torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-5)
+            assert grads.keys() == gradient_of(model).keys()
+            for name, gradient in gradient_of(model).items():
+                error = (grads[name] - gradient).norm()
+                assert error <= 1e-4 * gradient.norm() + 1e-5, name

@@ -8,7 +8,6 @@ import torch
 import yaml
 from conftest import ROOT
 from test_model import OFF, build, gradients, single
-from torch import distributed
 from torchaudio.functional import forced_align, merge_tokens
 
 from comsl.errors import DataError
@@ -270,62 +269,3 @@ def test_a_configuration_turns_on_its_method_only(tiny_lm, tokenizer, batch, mon
 def test_a_method_that_aligns_needs_the_ctc_head(tiny_lm, tokenizer, method):
     with pytest.raises(DataError, match="set w_ctc"):
         build(tiny_lm, tokenizer, **{f"w_{method}": 1.0})
-
-
-# Weights, and the rows of the batch that each of two processes takes.
-SHARES = [
-    (METHODS["const"], [[0, 1, 2], [3]]),
-    (METHODS["waco"], [[2], [0, 1, 3]]),
-    (METHODS["waco"], [[3], [0, 1, 2]]),  # the first process has no word
-]
-
-
-def settings_of(methods: dict) -> dict:
-    return OFF | methods | {"w_asr": 0.1}
-
-
-def train_steps(rank: int, lm, folder, batch: dict) -> None:
-    """One process of a data-parallel step for each of SHARES, weighted as ESPnet's trainer does:
-    loss and gradients go to a file."""
-    from comsl.tokenizer import Tokenizer
-
-    store = f"file://{folder}/store"
-    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    results = []
-    for methods, rows in SHARES:
-        model = build(lm, Tokenizer(lm), **settings_of(methods))
-        parallel = torch.nn.parallel.DistributedDataParallel(model)
-        mine = {
-            name: [value[row] for row in rows[rank]] if name == "utt_id" else value[rows[rank]]
-            for name, value in batch.items()
-        }
-        loss, _, weight = parallel(**mine)
-        total = weight.clone()
-        distributed.all_reduce(total)
-        loss = loss * (weight / total)[0]
-        (2 * loss).backward()
-        loss = loss.detach()
-        distributed.all_reduce(loss)
-        results.append((loss, gradient_of(model)))
-    torch.save(results, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
-
-
-def gradient_of(model) -> dict[str, torch.Tensor]:
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-
-
-def test_two_processes_equal_one_with_the_whole_batch(tiny_lm, tokenizer, batch, tmp_path):
-    """Negatives of both, rows unlike in number: the same loss, the same gradients."""
-    torch.multiprocessing.spawn(train_steps, (tiny_lm, tmp_path, batch), nprocs=2)
-    results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    for (methods, _), *processes in zip(SHARES, *results, strict=True):
-        model = build(tiny_lm, tokenizer, **settings_of(methods))
-        expected = model(**batch)[0]
-        expected.backward()
-        for loss, grads in processes:
-            torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-5)
-            assert grads.keys() == gradient_of(model).keys()
-            for name, gradient in gradient_of(model).items():
-                error = (grads[name] - gradient).norm()
-                assert error <= 1e-4 * gradient.norm() + 1e-5, name
