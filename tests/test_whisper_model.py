@@ -212,7 +212,8 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
     assert "decoder.blocks.0.cross_attn.key.weight" in moved
     assert "bleu" in read_run(trained).valid
 
-    options = ["--raw", data.parent, "--sets", "test", "--langs", "fr", "--beam_size", "2"]
+    options = ["--raw", data.parent, "--sets", "test", "--langs", "fr"]
+    options += ["--beam_size", "2", "--batch_size", "3"]
     options += ["--out", tmp_path / "decoded", "--speech_encoder", path]
     run_tool("decode_whisper", *options)
     wav_scp = read_table(data / "wav.scp")
@@ -220,6 +221,9 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
     for task in TASKS:
         texts = read_table(tmp_path / f"decoded/test_fr/text.{task}", empty_ok=True)
         assert list(texts.values()) == decode(exported, features, "fr", task, beam_size=2)
+        assert texts.keys() == wav_scp.keys()
+    assert "up to date" in run_tool("decode_whisper", *options).stderr
+    assert read_table(tmp_path / "decoded/test_fr/text.asr", empty_ok=True) == texts
 
     save_whisper(load_whisper(str(weights)), path)  # under the same name another model
     run_tool("decode_whisper", *options)
