@@ -39,7 +39,7 @@ class Corpus:
         self.seconds = self._measure(read_table(self.raw / "wav.scp"))
 
     def _measure(self, wav_scp: dict[str, str]) -> float:
-        from comsl.corpora.audio import RATE
+        from comsl.corpora.samples import RATE
         from comsl.corpora.waves import count_samples
 
         return sum(count_samples(wav_scp).values()) / RATE

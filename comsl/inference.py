@@ -4,16 +4,19 @@ import argparse
 import contextlib
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from numpy.typing import ArrayLike
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.archives import reading
-from comsl.corpora.audio import RATE, is_silent, read_audio
+from comsl.corpora.audio import read_blocks
+from comsl.corpora.loudness import is_silent
+from comsl.corpora.samples import RATE, array_blocks
 from comsl.corpora.waves import Wave, check_window
 from comsl.encoders.choices import choose, name_of
 from comsl.errors import DataError
@@ -24,7 +27,8 @@ from comsl.sequences import Sequences
 from comsl.training.build import build_model
 from comsl.training.checkpoints import trained_checkpoint
 
-Audio = str | Path | tuple[np.ndarray, int]
+Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
+AT_ONCE = 300  # seconds of speech that are held at once
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
 
@@ -115,8 +119,10 @@ class SpeechTranslator:
     ) -> str | list[str]:
         """Translation of speech in `src_lang` (Common Voice code).
 
-        audio: a path, an array (samples,) or (samples, channels) with its rate, or a list of
-        these; one longer than the encoder's window is split at its quietest places.
+        audio: a path; an array or tensor (samples,), (channels, samples) or (samples, channels)
+        with its rate, as a pair or, as in Hugging Face's datasets, {"array", "sampling_rate"}; or a
+        list of these. One longer than the encoder's window is split at its quietest places, and
+        a long file is never whole in memory. What is damaged in a file is left out.
         Returns text, a list of them for a list. DataError: unreadable, empty or silent audio.
         """
         return self._from_speech("st", audio, src_lang, beam_size)
@@ -137,12 +143,15 @@ class SpeechTranslator:
 
     def _from_speech(self, task: str, audio, src_lang: str, beam_size: int) -> str | list[str]:
         items = audio if isinstance(audio, list) else [audio]
+        found: list[list[str]] = [[] for _ in items]
         window = self.model.speech_encoder.max_samples()
-        pieces = [split_at_quietest(load_wave(item), window) for item in items]
-        flat = [piece for group in pieces for piece in group]
-        texts = iter(self.generate(task, flat, [src_lang] * len(flat), beam_size))
+        for group in _groups(_pieces(items, window), AT_ONCE * RATE):
+            waves = [wave for _, wave in group]
+            texts = self.generate(task, waves, [src_lang] * len(waves), beam_size)
+            for (index, _), text in zip(group, texts, strict=True):
+                found[index].append(text)
         space = " " if language(src_lang if task == "asr" else self.target_lang).spaced else ""
-        results = [space.join(next(texts) for _ in group) for group in pieces]
+        results = [space.join(filter(None, texts)) for texts in found]
         return results if isinstance(audio, list) else results[0]
 
     @torch.inference_mode()
@@ -216,35 +225,64 @@ def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def load_wave(audio: Audio) -> np.ndarray:
-    """A file or an array with its rate -> (samples,) float32, mono, 16 kHz; DataError where there
-    is nothing to hear in it."""
+def read_speech(audio: Audio) -> Iterator[np.ndarray]:
+    """Blocks (T,), float32, mono, 16 kHz, of a file or an array. DataError: it is neither."""
     if isinstance(audio, str | Path):
-        name, (samples, rate) = f"'{audio}'", read_audio(audio)
-    else:
-        name, (samples, rate) = "the array", audio
-        samples = np.asarray(samples, dtype=np.float32)
-        samples = samples.mean(axis=1) if samples.ndim == 2 else samples
-    if is_silent(samples, rate):
-        raise DataError(f"{name} is empty or silent")
-    if rate != RATE:
-        import soxr
-
-        samples = soxr.resample(samples, rate, RATE)
-    return samples
+        return read_blocks(audio, skip_damaged=True)
+    try:
+        samples, rate = audio if isinstance(audio, tuple) else _named(audio)
+    except (TypeError, ValueError, LookupError):
+        raise DataError(
+            f"{type(audio).__name__} as audio: a path, (array, rate), or a dictionary with 'array'"
+            " and 'sampling_rate', please"
+        ) from None
+    return array_blocks(samples, rate)
 
 
-def split_at_quietest(wave: np.ndarray, window: int) -> list[np.ndarray]:
-    """Cut a waveform (samples,) into pieces of at most `window` samples, each time at the quietest
-    tenth of a second in the second half of the window."""
-    pieces, step = [], RATE // 10
-    while len(wave) > window:
-        half = wave[window // 2 : window]
-        frames = half[: len(half) // step * step].reshape(-1, step)
-        cut = window // 2 + int(np.square(frames).mean(1).argmin()) * step + step // 2
-        pieces.append(wave[:cut])
-        wave = wave[cut:]
-    return [*pieces, wave]
+def _named(audio: Mapping) -> tuple[ArrayLike, float]:
+    return audio["array"], audio["sampling_rate"]
+
+
+def _pieces(items: list[Audio], window: int) -> Iterator[tuple[int, np.ndarray]]:
+    """What is to be heard: pieces (T,) of at most `window` samples, each with the place of its
+    item. DataError: there is nothing to hear in an item."""
+    for index, item in enumerate(items):
+        heard = False
+        for piece in split_at_quietest(read_speech(item), window):
+            if not is_silent(piece):
+                heard = True
+                yield index, piece
+        if not heard:
+            name = f"'{item}'" if isinstance(item, str | Path) else "the array"
+            raise DataError(f"{name} is empty or silent")
+
+
+def _groups[T](pieces: Iterable[tuple[T, np.ndarray]], most: int) -> Iterator[list]:
+    """Successive pieces together, of at most so many samples if there is more than one."""
+    group, samples = [], 0
+    for piece in pieces:
+        if group and samples + len(piece[1]) > most:
+            yield group
+            group, samples = [], 0
+        group.append(piece)
+        samples += len(piece[1])
+    if group:
+        yield group
+
+
+def split_at_quietest(blocks: Iterable[np.ndarray], window: int) -> Iterator[np.ndarray]:
+    """Cut audio that comes in blocks (T,) into pieces of at most `window` samples, each time at the
+    quietest tenth of a second in the second half of the window."""
+    wave, step = np.zeros(0, np.float32), RATE // 10
+    for block in blocks:
+        wave = np.concatenate([wave, block])
+        while len(wave) > window:
+            half = wave[window // 2 : window]
+            frames = half[: len(half) // step * step].reshape(-1, step)
+            cut = window // 2 + int(np.square(frames).mean(1).argmin()) * step + step // 2
+            yield wave[:cut]
+            wave = wave[cut:]
+    yield wave
 
 
 def choose_checkpoint(path: Path) -> Path:

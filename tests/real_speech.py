@@ -7,7 +7,8 @@ import av
 import numpy as np
 
 from comsl.corpora import debian
-from comsl.corpora.audio import RATE, SILENCE, levels
+from comsl.corpora.loudness import SILENCE, levels
+from comsl.corpora.samples import RATE
 
 PACKAGE = "asterisk-core-sounds-fr-g722"
 DIGITS = ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"]

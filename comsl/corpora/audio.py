@@ -1,64 +1,118 @@
-"""Audio files: read any, write 16-bit FLAC, judge what is in them."""
+"""Audio files: read any, to its end, in blocks; write 16-bit FLAC."""
 
+import math
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 
+from comsl.corpora.file_names import find_file
 from comsl.corpora.kaldi import atomic_file
+from comsl.corpora.samples import RATE, to_blocks, to_float
 from comsl.errors import DataError
 
-RATE = 16000
-SILENCE = -50.0  # dBFS. Quiet speech stays above -30, coded silence below -79
-PEAK = 8.0  # of floating-point files: mastering goes a little beyond 1, other scales far beyond
 UNKNOWN_SIZE = 0x7FFF0000  # bytes; a WAV that was written into a pipe states more than this
+TAGS = (b"ID3", b"TAG", b"APETAGEX")  # between MP3s that were joined: packets, but no audio
 
 
-def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
-    """Samples (T,) in [-1, 1], float32, channels averaged, and their rate in Hz.
+def read_audio(path: Path | str, longest: float = math.inf) -> np.ndarray:
+    """Samples (T,), float32, mono, 16 kHz. DataError as `read_blocks`, or over `longest` seconds,
+    which it then doesn't keep in memory."""
+    blocks, samples = [np.zeros(0, np.float32)], 0
+    for block in read_blocks(path):
+        samples += len(block)
+        if samples > longest * RATE:
+            raise DataError(f"over {longest:g} s long")
+        blocks.append(block)
+    return np.concatenate(blocks)
 
-    soundfile reads what it can, FFmpeg the rest (G.722, AAC ...). DataError: missing, unreadable.
+
+def read_blocks(path: Path | str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
+    """A file's audio, in blocks (T,) of some seconds, float32, mono, 16 kHz.
+
+    FFmpeg decodes to the file's end, whatever a header says; files that follow one another in one
+    (MP3, Ogg) are all heard. skip_damaged: go on after what can't be decoded. DataError, after the
+    blocks before it: missing, unreadable, no audio, damaged, samples that are no numbers.
     """
-    if not Path(path).is_file():
+    try:
+        yield from to_blocks(_decode(find_file(Path(path)), skip_damaged))
+    except DataError:
+        raise
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"audio file '{path}' can't be read: {reason}") from None
+
+
+def _decode(path: Path, skip_damaged: bool) -> Iterator[tuple[int, np.ndarray]]:
+    """(rate, (channels, T)) of every frame."""
+    if not path.is_file():
         raise DataError(f"no audio file '{path}'")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        return _decode(path)
-    return samples.mean(axis=1), rate
-
-
-def _decode(path: Path | str) -> tuple[np.ndarray, int]:
-    """What FFmpeg makes of a file."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            stream = next(iter(container.streams.audio), None)
-            if stream is None or not stream.rate:
+    # No protocol but "file": a playlist in it may not lead elsewhere, nor a colon in its name.
+    with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise DataError(f"no audio in '{path}'")
+        stream.codec_context.thread_count = 1  # threads wouldn't survive a fork
+        if stream.codec_context.name == "flac":  # else a damaged frame would be noise
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        for frame in _frames(container, stream, skip_damaged):
+            if not frame.sample_rate:
                 raise DataError(f"no audio in '{path}'")
-            mono = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
-            frames = [out for frame in container.decode(stream) for out in mono.resample(frame)]
-    except av.FFmpegError as error:
-        raise DataError(f"audio file '{path}' can't be read: {error.strerror}") from None
-    parts = [frame.to_ndarray()[0] for frame in frames]
-    return np.concatenate(parts or [np.zeros(0, np.float32)]), stream.rate
+            samples = frame.to_ndarray()
+            if not frame.format.is_planar:
+                samples = samples.reshape(-1, frame.layout.nb_channels).T
+            yield frame.sample_rate, to_float(samples)
 
 
-def write_flac(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
-    """Write 16-bit FLAC in one step: under a temporary name, then renamed. OSError: no room."""
+def _frames(container, stream, skip_damaged: bool) -> Iterator[av.AudioFrame]:
+    """Every frame that can be decoded. av.FFmpegError: one can't, and `skip_damaged` is not set."""
+    for packet in _packets(container, stream, skip_damaged):
+        try:
+            yield from stream.decode(packet)
+        except av.FFmpegError:
+            if not skip_damaged and not bytes(packet).startswith(TAGS):
+                raise
+
+
+def _packets(container, stream, skip_damaged: bool) -> Iterator[av.Packet]:
+    """Every packet, and an empty one, for which the decoder gives what it still holds."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:  # the rest of the file is missing
+        if not skip_damaged:
+            raise
+        yield av.Packet()
+
+
+@contextmanager
+def open_flac(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A 16-bit FLAC at 16 kHz, to write blocks (T,) into; it takes `path`'s place when the block
+    ends well. OSError: no room."""
     with atomic_file(path) as temporary:
         try:
-            soundfile.write(temporary, samples, rate, format="FLAC", subtype="PCM_16")
+            with soundfile.SoundFile(temporary, "w", RATE, 1, "PCM_16", format="FLAC") as file:
+                yield file
         except soundfile.LibsndfileError as error:
             raise OSError(f"{path} can't be written ({error.error_string}); disk full?") from None
 
 
+def write_flac(path: Path, samples: np.ndarray) -> None:
+    """Write samples (T,) as `open_flac` does."""
+    with open_flac(path) as file:
+        file.write(samples)
+
+
 def stated_seconds(path: Path | str) -> float | None:
-    """Length that a file's header states; None where it states none that one can rely on."""
+    """Length that a file's header states; None where it states none that one can rely on.
+
+    It is never taken for the file's length: what is shorter has lost its end.
+    """
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(find_file(Path(path)))
     except soundfile.LibsndfileError:
         return None
     if info.format == "WAV":
@@ -68,7 +122,7 @@ def stated_seconds(path: Path | str) -> float | None:
             head = file.read(1 << 16)
         if b"Xing" not in head and b"Info" not in head:
             return None
-    return info.duration
+    return info.duration if info.frames < UNKNOWN_SIZE else None
 
 
 def _wav_seconds(path: Path | str, found: float) -> float:
@@ -80,33 +134,3 @@ def _wav_seconds(path: Path | str, found: float) -> float:
             return file.getnframes() / file.getframerate() if size < UNKNOWN_SIZE else found
     except (wave.Error, EOFError):
         return found
-
-
-def check_audio(samples: np.ndarray, rate: int, stated: float | None) -> None:
-    """DataError: nothing in it, no audio, silent, or much shorter than the `stated` seconds."""
-    seconds = len(samples) / rate
-    if not len(samples):
-        raise DataError("zero-length audio")
-    if not (peak := np.abs(samples).max()) <= PEAK:  # NaN is neither more nor less
-        raise DataError(f"no audio: samples up to {peak:g}, of at most 1")
-    if is_silent(samples, rate):
-        raise DataError(f"silent audio of {seconds:.2f} s")
-    if stated is not None and seconds < 0.9 * stated - 0.1:
-        raise DataError(f"truncated audio: {seconds:.2f} s of {stated:.2f} s")
-
-
-def loudness(samples: np.ndarray, rate: int) -> float:
-    """Level of the loudest 20 ms, in dB below full scale; -inf for no samples."""
-    return float(levels(samples, rate // 50).max(initial=-np.inf))
-
-
-def levels(samples: np.ndarray, frame: int) -> np.ndarray:
-    """Levels of the frames of `frame` samples each, in dB below full scale; -inf for zeros."""
-    padded = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1))
-
-
-def is_silent(samples: np.ndarray, rate: int) -> bool:
-    """True when nothing in it can be speech."""
-    return loudness(samples, rate) < SILENCE

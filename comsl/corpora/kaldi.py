@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from comsl.corpora.file_names import find_file
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -231,5 +232,5 @@ def check_duration(seconds: str) -> None:
 
 
 def _check_file(path: str) -> None:
-    if not Path(path).is_file():
+    if not find_file(Path(path)).is_file():
         raise DataError(f"no audio file '{path}'")

@@ -17,8 +17,8 @@ import numpy as np
 import soxr
 
 from comsl.corpora import pypi
-from comsl.corpora.audio import RATE
 from comsl.corpora.kaldi import atomic_dir
+from comsl.corpora.samples import RATE
 from comsl.corpora.synthesis import phonemes
 from comsl.errors import DataError
 

@@ -4,7 +4,7 @@ of times as fast as speech on one core."""
 import numpy as np
 import soxr
 
-from comsl.corpora.audio import RATE
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 VOICES = {"es": "es-ES", "fr": "fr-FR", "it": "it-IT"}

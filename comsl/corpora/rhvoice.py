@@ -7,7 +7,7 @@ RHVOICELIBPATH and RHVOICEDATAPATH name a library and data that are there alread
 import numpy as np
 import soxr
 
-from comsl.corpora.audio import RATE
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 SAMPLE_RATE = 24000

@@ -15,9 +15,10 @@ import numpy as np
 import soundfile
 
 from comsl.corpora import kaldi
-from comsl.corpora.audio import RATE, write_flac
+from comsl.corpora.audio import write_flac
 from comsl.corpora.dropped import Dropped, write_dropped
 from comsl.corpora.parallel_text import Pair, is_whole, normalise
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own

@@ -9,7 +9,7 @@ import espeakng_loader
 import numpy as np
 import soxr
 
-from comsl.corpora.audio import RATE
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 SYNCHRONOUS, UTF8 = 2, 1

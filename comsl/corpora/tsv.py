@@ -12,6 +12,7 @@ from pathlib import Path
 from comsl.corpora import kaldi
 from comsl.corpora.columns import clean, read_columns
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
+from comsl.corpora.file_names import find_file
 from comsl.corpora.pseudo import words
 from comsl.corpora.split import fold_of
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
@@ -152,7 +153,7 @@ def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
     if not row["audio"]:
         raise DataError("nothing in the column audio")
     start, end = _seconds(row["start"]) or 0.0, _seconds(row["end"])
-    audio = folder / row["audio"]
+    audio = find_file(folder / row["audio"])
     key = f"{_plain(audio.stem)}-{hashlib.sha256(row['audio'].encode()).hexdigest()[:8]}"
     speaker = f"{row['lang']}_{_plain(row['speaker']) or key}"
     utterance = f"{speaker}-{key}" if row["speaker"] else speaker

@@ -1,22 +1,26 @@
 """Utterances on their way from a corpus to Kaldi-style directories."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from comsl.corpora import kaldi
-from comsl.corpora.audio import RATE, check_audio, read_audio, stated_seconds, write_flac
+from comsl.corpora.audio import open_flac, read_blocks, stated_seconds
 from comsl.corpora.dropped import Dropped
+from comsl.corpora.loudness import Measurement
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 from comsl.processes import in_processes
 
 # What a set may not repeat stands before it.
 SETS = ("test", "dev", "train", "untranslated", "untranscribed")
+TOLERANCE = 0.05  # seconds that a file may lack of what its header states
 
 
 @dataclass(frozen=True)
@@ -97,32 +101,64 @@ def make_sets(
 def prepare_recording(folder: Path, utterances: list[Utterance]) -> list[float | str]:
     """Seconds of every utterance of one recording, its FLAC written; or why it can't be used."""
     path = utterances[0].audio
-    try:
-        samples, rate = read_audio(path)
-    except DataError as error:
-        return [str(error)] * len(utterances)
-    stated = stated_seconds(path)
-    return [_prepare(folder, utterance, samples, rate, stated) for utterance in utterances]
+    stretches = [_Stretch(folder, utterance) for utterance in utterances]
+    position, fault = 0, None
+    with ExitStack() as files:
+        for stretch in stretches:
+            files.push(stretch.files)
+        try:
+            for block in read_blocks(path):
+                for stretch in stretches:
+                    stretch.add(block, position)
+                position += len(block)
+        except DataError as error:  # what was complete before it stays
+            fault = str(error)
+    stated = None if fault else stated_seconds(path)
+    return [stretch.finish(position / RATE, fault, stated) for stretch in stretches]
 
 
-def _prepare(
-    folder: Path, utterance: Utterance, samples: np.ndarray, rate: int, stated: float | None
-) -> float | str:
-    """One utterance of a recording: `samples`, whose header states that many seconds."""
-    if (utterance.start, utterance.end) != (0.0, None):
-        length, stated = len(samples) / rate, None
-        end = length if utterance.end is None else utterance.end
-        if not 0 <= utterance.start < end <= length + 0.1:
-            return f"{utterance.start:g} to {end:g} s of a recording of {length:.2f} s"
-        samples = samples[round(utterance.start * rate) : round(end * rate)]
-    try:
-        check_audio(samples, rate, stated)
-    except DataError as error:
-        return str(error)
-    if utterance.flac:
-        resampled = samples if rate == RATE else soxr.resample(samples, rate, RATE)
-        write_flac(folder / utterance.flac, resampled)
-    return len(samples) / rate
+class _Stretch:
+    """An utterance of a recording that is read in blocks: measured, and written if it has to be."""
+
+    def __init__(self, folder: Path, utterance: Utterance):
+        self.start, self.end = utterance.start, utterance.end
+        self.first = round(self.start * RATE)
+        self.last = sys.maxsize if self.end is None else round(self.end * RATE)
+        self.measurement = Measurement()
+        self.path = folder / utterance.flac if utterance.flac else None
+        self.files = ExitStack()
+        self.flac = None
+
+    def add(self, block: np.ndarray, position: int) -> None:
+        """Take its part of the block that begins at a position in the recording."""
+        part = block[max(self.first - position, 0) : max(self.last - position, 0)]
+        self.measurement.add(part)
+        if self.path and len(part):
+            self.flac = self.flac or self.files.enter_context(open_flac(self.path))
+            self.flac.write(part)
+        if position + len(block) >= self.last:
+            self.files.close()
+
+    def finish(self, length: float, fault: str | None, stated: float | None) -> float | str:
+        """Its seconds, or why it can't be used, given the recording's `length`, what is wrong after
+        that, and the length that its header states."""
+        reason = self._reason(length, fault, stated)
+        if reason and self.path:
+            self.path.unlink(missing_ok=True)
+        return reason or self.measurement.seconds
+
+    def _reason(self, length: float, fault: str | None, stated: float | None) -> str | None:
+        if fault and self.last > length * RATE:
+            return fault
+        if (self.start, self.end) != (0.0, None):
+            end, stated = length if self.end is None else self.end, None
+            if not 0 <= self.start < end <= length + 0.1:
+                return f"{self.start:g} to {end:g} s of a recording of {length:.2f} s"
+        try:
+            self.measurement.check(stated, TOLERANCE)
+        except DataError as error:
+            return str(error)
+        return None
 
 
 def _fields(utterance: Utterance, folder: Path, seconds: float) -> dict[str, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from comsl.corpora.audio import RATE, read_audio
+from comsl.corpora.audio import read_audio
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
@@ -31,12 +32,12 @@ class Wave:
 
 
 def read_wave(utterance: str, path: str) -> np.ndarray:
-    """Samples (T,), float32, 16 kHz mono. DataError: missing, unreadable, empty, another rate."""
+    """Samples (T,), float32, 16 kHz mono. DataError: missing, unreadable, empty."""
     try:
-        samples, rate = read_audio(path)
+        samples = read_audio(path)
     except DataError as error:
         raise DataError(f"utterance '{utterance}': {error}") from None
-    _check(utterance, path, len(samples), rate)
+    _check(utterance, path, len(samples), RATE)
     return samples
 
 

@@ -10,7 +10,7 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from comsl.corpora.audio import RATE
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 
 

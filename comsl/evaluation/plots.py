@@ -117,7 +117,8 @@ def draw_similarity(panels: Sequence[tuple[str, "Similarity"]], path: Path) -> N
 
 def _draw_level(axes, wave) -> None:
     """Level of every 20 ms of a wave (samples,) at 16 kHz, in dB below full scale."""
-    from comsl.corpora.audio import RATE, levels
+    from comsl.corpora.loudness import levels
+    from comsl.corpora.samples import RATE
 
     floor = -80.0
     heights = levels(wave, RATE // 50).clip(min=floor)
@@ -131,7 +132,7 @@ def _draw_matrix(axes, similarity: "Similarity", lowest: float, highest: float):
     """The matrix in colours from `lowest` to `highest`, with frames around the spans."""
     from matplotlib.patches import Rectangle
 
-    from comsl.corpora.audio import RATE
+    from comsl.corpora.samples import RATE
     from comsl.evaluation.similarity import SECONDS
 
     rows, columns = similarity.matrix.shape

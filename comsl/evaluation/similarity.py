@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from comsl.corpora.audio import RATE, SILENCE, levels
+from comsl.corpora.loudness import SILENCE, levels
+from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 from comsl.evaluation.word_alignment import Word
 from comsl.inference import SpeechTranslator
