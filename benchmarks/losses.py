@@ -2,7 +2,8 @@
 
 Ours forms logits for a few tokens at a time (comsl/model/objectives/likelihood.py); the baseline
 holds those of every branch and of the teacher, as one would write the formulas down. Both give the
-losses of all seven branches and the gradients of all states and of the LM head. Memory is what is
+losses of all seven branches and the gradients of all states and of the LM head. Validation forms no
+gradients; its baseline is ours with the gradients formed that training needs. Memory is what is
 added at most to the states, the head and its gradient.
 """
 
@@ -50,6 +51,18 @@ class Step:
         self.x, self.y = torch.randint(vocabulary, (2, tokens))
 
     def chunked(self) -> float:
+        loss = self.formed()
+        loss.backward()
+        return loss.item()
+
+    def validated(self) -> float:
+        import torch
+
+        with torch.no_grad():
+            return self.formed().item()
+
+    def formed(self):
+        """The loss, and with it, where autograd is on, the gradients."""
         from comsl.model.language_model import Head
         from comsl.model.objectives.likelihood import Group, likelihood
 
@@ -59,9 +72,7 @@ class Step:
             Group(self._named("asr", "stm_x"), x),
             Group(self._named("mtp"), x[:masked]),
         ]
-        loss, _ = likelihood(groups, head, COEFFICIENTS)
-        loss.backward()
-        return loss.item()
+        return likelihood(groups, head, COEFFICIENTS)[0]
 
     def plain(self) -> float:
         import torch
@@ -87,8 +98,12 @@ class Step:
         return {name: self.states[name] for name in names}
 
 
+# What is measured -> ours and its baseline.
+COMPARED = {"tokens": ("chunked", "plain"), "tokens, validation": ("validated", "formed")}
+
+
 def added_memory(method: str, vocabulary: int, options: argparse.Namespace) -> float:
-    """Bytes that a step takes at most, without those of the head's new gradient."""
+    """Bytes that a step takes at most; in training without those of the head's new gradient."""
     import torch
 
     importlib.import_module("comsl.model.objectives.likelihood")  # not a part of the step
@@ -96,7 +111,8 @@ def added_memory(method: str, vocabulary: int, options: argparse.Namespace) -> f
     step = Step(vocabulary, options.width, options.tokens)
     before = reset_high_water()
     getattr(step, method)()
-    return high_water() - before - step.weight.nbytes
+    of_head = step.weight.nbytes if method in COMPARED["tokens"] else 0
+    return high_water() - before - of_head
 
 
 def main() -> None:
@@ -107,15 +123,17 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = []
     for vocabulary in options.vocabulary:
+        methods = [method for pair in COMPARED.values() for method in pair]
         memory = {
             method: peak_memory(added_memory, method, vocabulary, options)[0] / 2**30
-            for method in ("chunked", "plain")
+            for method in methods
         }
         step = Step(vocabulary, options.width, options.tokens)
-        seconds = interleave({"chunked": step.chunked, "plain": step.plain}, options.repeats)
-        name = f"{vocabulary} tokens"
-        rows.append(row(name, seconds["chunked"], seconds["plain"], "s", "lower"))
-        rows.append(row(name, memory["chunked"], memory["plain"], "GiB added", "lower"))
+        seconds = interleave({name: getattr(step, name) for name in methods}, options.repeats)
+        for what, (ours, baseline) in COMPARED.items():
+            name = f"{vocabulary} {what}"
+            rows.append(row(name, seconds[ours], seconds[baseline], "s", "lower"))
+            rows.append(row(name, memory[ours], memory[baseline], "GiB added", "lower"))
         del step
     report(rows, options)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_modality_gap import METHODS, batch  # noqa: F401 a fixture
+from test_modality_gap import METHODS, batch, repeat_first  # noqa: F401 a fixture
 from test_model import OFF, build
 from test_training import DIMS, arguments, data, train  # noqa: F401 a fixture
 from torch import distributed
@@ -148,11 +148,12 @@ def test_a_deepspeed_configuration_that_would_be_ignored_is_refused(tmp_path, co
         read_config(Namespace(deepspeed_config=str(path), accum_grad=1, grad_clip=5.0))
 
 
-# Weights, and the rows of the batch that each of two processes takes.
+# Weights, and the rows of the batch, whose first and last say the same, that each of two processes
+# takes.
 SHARES = [
-    (METHODS["const"], [[0, 1, 2], [3]]),
-    (METHODS["waco"], [[2], [0, 1, 3]]),
-    (METHODS["waco"], [[3], [0, 1, 2]]),  # the first process has no word
+    (METHODS["const"], [[0, 1, 2], [3, 4]]),
+    (METHODS["waco"], [[2, 4], [0, 1, 3]]),
+    (METHODS["waco"], [[3], [0, 1, 2, 4]]),  # the first process has no word
 ]
 
 
@@ -193,6 +194,7 @@ def gradient_of(model) -> dict[str, torch.Tensor]:
 
 def test_negatives_are_those_of_all_processes(tiny_lm, tokenizer, batch, tmp_path):  # noqa: F811
     """Rows unlike in number: the loss and the gradients of one process with the whole batch."""
+    batch = repeat_first(batch)
     torch.multiprocessing.start_processes(
         step, (tiny_lm, tmp_path, batch), nprocs=2, start_method="forkserver"
     )
