@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     add("--epochs", default="5 5 10", help="of language model, frozen phase and joint phase")
     add("--trained_blocks", type=int, help="of the speech encoder, joint phase; without it, all")
     add("--checkpointing", action="store_true", help="activations are computed again, not kept")
-    add("--costs", type=Path, help="measured costs in place of comsl/costs.json")
+    add("--costs", type=Path, help="measured costs in place of comsl/planning/costs.json")
     return parser.parse_args()
 
 
