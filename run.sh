@@ -339,7 +339,9 @@ stage_10() {
   job alignment python -m comsl.bin.align_words "${options[@]}" --speech_encoder "$speech_encoder" \
     --out "$exp/alignment"
   job similarity python -m comsl.bin.similarity "${options[@]}" --alignment "$exp/alignment" --model "$experiment" \
-    ${compare_with:+--compare_with "$compare_with"} --out "$report"
+    ${compare_with:+--compare_with "$compare_with"} --out "$experiment/similarity"
+  python -m comsl.bin.draw_similarity --set "$test_set" --langs "$langs" --similarity "$experiment/similarity" \
+    --out "$report"
 }
 
 # Stage 11: the model packed into one file

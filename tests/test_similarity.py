@@ -195,8 +195,18 @@ def test_the_tool_adds_to_a_report_that_is_there(model, tiny_lm, tmp_path):
 
     run_tool(
         "similarity", "--model", tmp_path / "cml", "--compare_with", tmp_path / "none",
-        "--raw", raw, "--alignment", tmp_path / "alignment", "--langs", "es it", "--out", out,
+        "--raw", raw, "--alignment", tmp_path / "alignment", "--langs", "es it",
+        "--out", tmp_path / "cml/similarity",
     )  # fmt: skip
+    run_tool(
+        "draw_similarity",
+        "--similarity",
+        tmp_path / "cml/similarity",
+        "--langs",
+        "es it",
+        "--out",
+        out,
+    )
     utterances = [f"{lang}_speaker-{number}" for lang in ("es", "it") for number in (0, 1)]
     with np.load(out / "similarity.npz") as matrices:
         assert sorted(matrices) == utterances

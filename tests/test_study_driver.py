@@ -36,7 +36,7 @@ made = {
     "extract_features": ["--out", [f"{name}/feats.scp" for name in SETS]],
     "extract_teacher": ["--out", [f"{name}/feats.scp" for name in SETS]],
     "likelihood": ["--out", ["test_fr/nll.st"]],
-    "similarity": ["--out", ["similarity.json"]],
+    "draw_similarity": ["--out", ["similarity.json"]],
     "add_languages": ["--out", []],  # the tokenizer has them
 }
 folder, files = made.get(tool, ["--out", [".keep"]])
@@ -138,7 +138,7 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     assert {values(words, "--tasks")[0] for tool, words in calls if tool == "decode"} == {"st"}
     looked = {values(words, "--out")[0]: words for tool, words in calls if tool == "similarity"}
     row = "exp/asterisk_fold1/ablation/{}"
-    assert list(looked)[2:] == [row.format("4_asr/report"), row.format("5_frozen/report")]
+    assert list(looked)[2:] == [row.format("4_asr/similarity"), row.format("5_frozen/similarity")]
     compared = [values(words, "--compare_with") for words in looked.values()]
     assert compared == [[], ["exp/asterisk/ablation/4_asr"], [], [row.format("4_asr")]]
     tool, words = calls[-1]

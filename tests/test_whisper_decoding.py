@@ -109,24 +109,7 @@ def test_extract_features_command(raw, weights, tmp_path):
         assert shapes[utterance] == [len(loader[utterance])]
         np.testing.assert_allclose(kaldiio.load_mat(feats[utterance]), states[0], atol=2e-3)
         np.testing.assert_allclose(loader[utterance], states[0], atol=2e-3)
-    second = out / "test_fr" / "feats.2.ark"
-    assert second.is_file()
-
-    # An interruption after the first shard: only the second is made again.
-    kept = (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns
-    made = second.stat().st_mtime_ns
-    (out / "test_fr" / "feats.2.scp").unlink()
-    (out / "test_fr" / "feats.scp").unlink()
-    run_tool("extract_features", *options)
-    assert (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns == kept
-    assert second.stat().st_mtime_ns > made
-    assert read_table(out / "test_fr" / "feats.scp") == feats
-    assert "up to date" in run_tool("extract_features", *options).stderr
-
-    # Other audio: everything is made again.
-    soundfile.write(tmp_path / "0.flac", prompts()[3], 16000)
-    run_tool("extract_features", *options)
-    assert (out / "test_fr" / "feats.1.ark").stat().st_mtime_ns != kept
+    assert (out / "test_fr" / "feats.1.2.ark").is_file()
 
 
 @pytest.mark.parametrize(

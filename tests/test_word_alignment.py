@@ -143,7 +143,7 @@ def test_a_bad_line_is_named(tmp_path, line):
         read_ctm(tmp_path / "words.ctm")
 
 
-def test_the_tool_aligns_a_set_once(tmp_path):
+def test_the_tool_aligns_a_set(tmp_path):
     import soundfile
 
     generator = np.random.default_rng(3)
@@ -159,6 +159,3 @@ def test_the_tool_aligns_a_set_once(tmp_path):
     path = tmp_path / "out/test_fr/words.ctm"
     words = read_ctm(path)
     assert {key: " ".join(word.text for word in words[key]) for key in words} == tables["text.src"]
-    made = path.stat().st_mtime_ns
-    assert "up to date" in run_tool(*command).stderr
-    assert path.stat().st_mtime_ns == made

@@ -12,7 +12,7 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
-from comsl.corpora.waves import check_window, count_samples, read_wave
+from comsl.corpora.waves import Wave, check_window
 
 TASKS = {"st": "translate", "asr": "transcribe"}
 MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating itself
@@ -20,7 +20,7 @@ MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating its
 
 def decode_set(
     model: Whisper,
-    wav_scp: dict[str, str],
+    waves: dict[str, Wave],
     language: str,
     tasks: Sequence[str],
     *,
@@ -30,17 +30,16 @@ def decode_set(
 ) -> dict[str, dict[str, str]]:
     """{task: {utterance: text}} of a set in one language, every window encoded once.
 
-    name: of the set, in the lines that tell of progress. DataError names the utterance: audio
-    that can't be read, or is longer than Whisper's window of 30 s.
+    name: of the set, in the lines that tell of progress.
     """
-    samples = count_samples(wav_scp)
-    check_window(samples, N_SAMPLES)
-    order = sorted(wav_scp, key=samples.get)  # alike in length, a batch ends together
+    check_window({utterance: len(wave) for utterance, wave in waves.items()}, N_SAMPLES)
+    # Alike in length, a batch ends together; the longest first: memory is known at once.
+    order = sorted(waves, key=lambda utterance: -len(waves[utterance]))
     texts: dict[str, dict[str, str]] = {task: {} for task in tasks}
     started = time.monotonic()
     for first in range(0, len(order), batch_size):
         batch = order[first : first + batch_size]
-        features = encode(model, [read_wave(utterance, wav_scp[utterance]) for utterance in batch])
+        features = encode(model, [np.asarray(waves[utterance]) for utterance in batch])
         for task in tasks:
             hypotheses = decode(model, features, language, task, beam_size)
             texts[task].update(zip(batch, hypotheses, strict=True))

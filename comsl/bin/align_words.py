@@ -5,8 +5,13 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+
 from comsl.cli import command
+from comsl.corpora.kaldi import read_table
+from comsl.corpora.waves import Wave, check_window, open_waves
 from comsl.languages import sets_of
+from comsl.parts import Job, add_options, make_part
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,48 +22,38 @@ def parse_args() -> argparse.Namespace:
     add("--langs", required=True, help='Common Voice codes, such as "es fr"')
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
     add("--out", required=True, type=Path, help="gets <set>_<lang>/words.ctm")
-    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
+    add_options(parser)
     return parser.parse_args()
 
 
 @command
 def main() -> None:
-    """Align the set in every language; what was made from the same audio and texts is kept."""
+    """Align the set in every language."""
     args = parse_args()
     sets = sets_of(args.set, args.langs)
+    waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
+    texts = {name: read_table(args.raw / name / "text.src") for name in sets}
 
-    from comsl.corpora.kaldi import atomic_dir, read_table, write_text
-    from comsl.corpora.waves import (
-        STAMP,
-        check_window,
-        count_samples,
-        fingerprint,
-        is_made_from,
-    )
-    from comsl.evaluation.word_alignment import WordAligner, write_ctm
+    def work(part: Path, job: Job) -> None:
+        from comsl.evaluation.word_alignment import WordAligner, write_ctm
 
-    aligner = None
-    for name, lang in sets.items():
-        waves, texts = (read_table(args.raw / name / field) for field in ("wav.scp", "text.src"))
-        inputs = fingerprint(waves, args.speech_encoder, texts)
-        if is_made_from(args.out / name, inputs):
-            logging.info("%s: up to date", args.out / name)
-            continue
-        aligner = aligner or WordAligner(args.speech_encoder, "cuda" if args.ngpu else "cpu")
-        check_window(count_samples(waves), aligner.encoder.max_samples())
-        words = align(aligner, waves, texts, lang, name)
-        with atomic_dir(args.out / name) as temporary:
-            write_ctm(temporary / "words.ctm", words)
-            write_text(temporary / STAMP, inputs + "\n")
+        aligner = WordAligner(args.speech_encoder, job.device(args.ngpu))
+        window = aligner.encoder.max_samples()
+        for table in waves.values():
+            check_window({key: len(wave) for key, wave in table.items()}, window)
+        for name, lang in sets.items():
+            if not (part / name / "words.ctm").is_file():  # else of an interrupted run
+                words = align(aligner, job.share_of(waves[name]), texts[name], lang, name)
+                write_ctm(part / name / "words.ctm", words)
+
+    make_part(args, [*(args.raw / name for name in sets), Path(args.speech_encoder)], work)
 
 
-def align(aligner, waves: dict[str, str], texts: dict[str, str], lang: str, name: str) -> dict:
+def align(aligner, waves: dict[str, Wave], texts: dict[str, str], lang: str, name: str) -> dict:
     """Utterance -> its words, with a line of progress now and then."""
-    from comsl.corpora.waves import read_wave
-
     words, start = {}, time.monotonic()
-    for utterance, path in waves.items():
-        words[utterance] = aligner.align(read_wave(utterance, path), texts[utterance], lang)
+    for utterance, wave in waves.items():
+        words[utterance] = aligner.align(np.asarray(wave), texts[utterance], lang)
         if len(words) % 100 == 0 or len(words) == len(waves):
             seconds = time.monotonic() - start
             logging.info("%s: %d/%d aligned, %.0f s", name, len(words), len(waves), seconds)

@@ -8,6 +8,7 @@ from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.languages import sets_of
+from comsl.parts import Job, add_options, make_part
 
 TASKS = ("st", "asr", "mt")
 
@@ -30,21 +31,27 @@ def main() -> None:
     parser.add_argument("--beam_size", type=int, default=5)
     parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 decodes on the CPU")
+    add_options(parser)
     args = parser.parse_args()
     sets = sets_of(args.set, args.langs)
     if not set(args.tasks.split()) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
     inputs = read_inputs(args, list(sets))
 
-    from comsl.inference import SpeechTranslator
+    from comsl.inference import SpeechTranslator, choose_checkpoint
 
-    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
-    for suffix, (task, tables) in inputs.items():
-        if task != "mt":
-            for waves in tables.values():
+    model = choose_checkpoint(Path(args.model))
+
+    def work(part: Path, job: Job) -> None:
+        translator = SpeechTranslator.from_pretrained(model, job.device(args.ngpu))
+        for task, tables in inputs.values():
+            for waves in tables.values() if task != "mt" else ():
                 translator.check(waves)
-        decode(translator, task, tables, sets, args, suffix)
+        for suffix, (task, tables) in inputs.items():
+            decode(translator, task, tables, sets, args, part, job, suffix)
+
+    folders = [folder / name for folder in (args.raw, args.transcripts) if folder for name in sets]
+    make_part(args, [model, *folders], work)
 
 
 def read_inputs(args: argparse.Namespace, sets: list[str]) -> dict[str, tuple[str, dict]]:
@@ -60,18 +67,22 @@ def read_inputs(args: argparse.Namespace, sets: list[str]) -> dict[str, tuple[st
     return {task: (task, texts if task == "mt" else speech) for task in tasks}
 
 
-def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suffix: str) -> None:
-    """Decode all sets in one go, since utterances of like length may share a batch, and write
-    `text.<suffix>` of each."""
+def decode(
+    translator, task: str, tables: dict, sets: dict, args, part: Path, job: Job, suffix: str
+) -> None:
+    """Decode the job's share of all sets in one go, since utterances of like length may share a
+    batch, and write `text.<suffix>` of each."""
     from comsl.journal import generate
 
-    utterances = [(name, utterance) for name, table in tables.items() for utterance in table]
+    utterances = job.share(
+        {(name, key): len(item) for name, table in tables.items() for key, item in table.items()}
+    )
     texts = generate(
         translator,
         task,
         [tables[name][utterance] for name, utterance in utterances],
         [sets[name] for name, _ in utterances],
-        journal := args.out / f"text.{suffix}.jsonl",
+        journal := part / f"text.{suffix}.jsonl",
         args.beam_size,
         args.batch_size,
     )
@@ -81,8 +92,8 @@ def decode(translator, task: str, tables: dict, sets: dict[str, str], args, suff
             for (owner, utterance), text in zip(utterances, texts, strict=True)
             if owner == name
         }
-        write_table(args.out / name / f"text.{suffix}", table)
-    journal.unlink()
+        write_table(part / name / f"text.{suffix}", table)
+    journal.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.parts import Job, add_options, make_part
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,14 +28,14 @@ def parse_args() -> argparse.Namespace:
     )
     add("--batch_seconds", type=float, default=120, help="padded audio in a batch")
     add("--shard_utts", type=int, default=5000, help="utterances an ark; a restart keeps arks")
-    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
     add("--downloads", default="downloads", help="where weights are kept")
+    add_options(parser)
     return parser.parse_args()
 
 
 @command
 def main() -> None:
-    """Encode the sets, one after the other."""
+    """Encode the sets, one after the other; of each the job's share."""
     args = parse_args()
     from comsl.training.encoder_states import EncoderStates, Settings
 
@@ -45,15 +46,21 @@ def main() -> None:
         args.compression_method,
         args.shard_utts,
     )
-    device = "cuda" if args.ngpu else "cpu"
     positions = None
     if args.language_model:
         from transformers import AutoConfig
 
         positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
-    states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
-    for name in args.sets.split():
-        states.extract(args.raw / name, args.out / name, positions)
+    sets = args.sets.split()
+
+    def extract(part: Path, job: Job) -> None:
+        device = job.device(args.ngpu)
+        states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
+        for name in sets:
+            states.extract(args.raw / name, part / name, positions, job)
+
+    reads = [*(args.raw / name for name in sets), Path(args.speech_encoder)]
+    make_part(args, reads, extract)
 
 
 if __name__ == "__main__":

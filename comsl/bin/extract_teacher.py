@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.parts import Job, add_options, make_part
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,20 +18,25 @@ def parse_args() -> argparse.Namespace:
     add("--sets", required=True, help='sets to run over, such as "train dev"')
     add("--target_lang", default="en", help="language of text.tgt")
     add("--shard_utts", type=int, default=50_000, help="utterances an ark; a restart keeps arks")
-    add("--ngpu", type=int, default=0, help="0: CPU, else one GPU is used")
+    add_options(parser)
     return parser.parse_args()
 
 
 @command
 def main() -> None:
-    """Run over the sets, one after the other."""
+    """Run over the sets, one after the other; of each the job's share."""
     args = parse_args()
     from comsl.training.teacher_states import TeacherStates
 
-    device = "cuda" if args.ngpu else "cpu"
-    states = TeacherStates(args.language_model, args.target_lang, args.shard_utts, device)
-    for name in args.sets.split():
-        states.extract(args.raw / name, args.out / name)
+    sets = args.sets.split()
+
+    def extract(part: Path, job: Job) -> None:
+        device = job.device(args.ngpu)
+        states = TeacherStates(args.language_model, args.target_lang, args.shard_utts, device)
+        for name in sets:
+            states.extract(args.raw / name, part / name, job)
+
+    make_part(args, [*(args.raw / name for name in sets), args.language_model], extract)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.waves import open_waves
 from comsl.languages import sets_of
+from comsl.parts import Job, add_options, make_part
 
 
 @command
@@ -20,30 +21,36 @@ def main() -> None:
     parser.add_argument("--set", default="test", help="Set to score")
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 runs on the CPU")
+    add_options(parser)
     args = parser.parse_args()
     sets = sets_of(args.set, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
     texts = {name: read_table(args.raw / name / "text.tgt") for name in sets}
 
-    from comsl.inference import SpeechTranslator
+    from comsl.inference import SpeechTranslator, choose_checkpoint
 
-    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
-    for name, lang in sets.items():
-        translator.check(waves[name])
-        scores = score(translator, waves[name], texts[name], lang, name)
-        table = {key: f"{nll:.5f} {tokens}" for key, (nll, tokens) in scores.items()}
-        write_table(args.out / name / "nll.st", table)
+    model = choose_checkpoint(Path(args.model))
+
+    def work(part: Path, job: Job) -> None:
+        translator = SpeechTranslator.from_pretrained(model, job.device(args.ngpu))
+        for table in waves.values():
+            translator.check(table)
+        for name, lang in sets.items():
+            scores = score(translator, job.share_of(waves[name]), texts[name], lang, name)
+            lines = {key: f"{nll:.5f} {tokens}" for key, (nll, tokens) in scores.items()}
+            write_table(part / name / "nll.st", lines)
+
+    make_part(args, [model, *(args.raw / name for name in sets)], work)
 
 
 def score(translator, waves: dict, texts: dict[str, str], lang: str, name: str) -> dict:
     """Utterance -> its loss and number of tokens, with a line of progress now and then."""
     scores, start = {}, time.monotonic()
-    for key, text in texts.items():
-        scores[key] = translator.score(waves[key], text, lang)
-        if len(scores) % 100 == 0 or len(scores) == len(texts):
+    for key, wave in waves.items():
+        scores[key] = translator.score(wave, texts[key], lang)
+        if len(scores) % 100 == 0 or len(scores) == len(waves):
             mean = sum(nll for nll, _ in scores.values()) / sum(n for _, n in scores.values())
-            done, seconds = f"{len(scores)}/{len(texts)}", time.monotonic() - start
+            done, seconds = f"{len(scores)}/{len(waves)}", time.monotonic() - start
             logging.info("%s: %s, %.3f nats a token, %.0f s", name, done, mean, seconds)
     return scores
 

@@ -1,24 +1,30 @@
-"""Stage 10: cosine similarity of speech and transcript inside the language encoder.
+"""Cosine similarity of speech and transcript inside the language encoder (stage 10).
 
-Of the whole set one number, how much nearer a token is to the speech of its own word than to that
-of others (similarity.json); of its first utterances matrices, tokens by time, as pictures
-(similarity_<utterance>.png) and numbers (similarity.npz). The report's index.html, where there is
-one, takes them in.
+`<set>_<lang>/similarity.<layer>` says of every utterance how near its tokens are to the speech of
+their own words, and to that of others; the matrices of a language's first utterances are beside it.
+`comsl.bin.draw_similarity` makes the report's number and pictures of them.
 """
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from comsl.cli import command
+from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.waves import Wave, open_waves
 from comsl.errors import DataError
+from comsl.languages import sets_of
+from comsl.parts import Job, add_options, make_part
+
+Clips = dict[str, tuple[Wave, str, list]]  # waveform, transcript, words with their times
 
 
-def parser() -> argparse.ArgumentParser:
+def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
@@ -30,58 +36,65 @@ def parser() -> argparse.ArgumentParser:
     add("--langs", required=True, help='languages, such as "fr it"')
     add("--count", type=int, default=2, help="utterances a language to draw, the first")
     add("--layer", type=int, help="encoder layer; without it a third of the way up, as ERM's")
-    add("--out", type=Path, required=True, help="folder of the report")
-    add("--ngpu", type=int, default=0, help="0 runs on the CPU")
-    return parser
+    add("--out", type=Path, required=True, help="gets <set>_<lang>/similarity.<layer>")
+    add_options(parser)
+    return parser.parse_args()
 
 
 @command
 def main() -> None:
-    """Compare, draw, and bring the report up to date."""
-    args = parser().parse_args()
-    sets = {lang: f"{args.set}_{lang}" for lang in args.langs.split()}
-    clips = {lang: read_clips(args.raw / x, args.alignment / x) for lang, x in sets.items()}
+    """Compare the job's share of all sets."""
+    args = parse_args()
+    sets = sets_of(args.set, args.langs)
+    clips = {name: read_clips(args.raw / name, args.alignment / name) for name in sets}
+    shown = {name: set(islice(table, args.count)) for name, table in clips.items()}
 
-    from comsl.evaluation.similarity import average
+    from comsl.inference import choose_checkpoint
 
-    shown = {lang: dict(islice(table.items(), args.count)) for lang, table in clips.items()}
-    panels = {}
-    if args.compare_with:
-        other = load(args.compare_with, args.ngpu)
-        layer = chosen_layer(other, args.layer)
-        for lang, table in shown.items():
-            for key, similarity in look(other, table, lang, layer):
-                panels[key] = [(Path(args.compare_with).name, similarity)]
-        del other  # before the next is loaded
-    translator = load(args.model, args.ngpu)
-    layer, means = chosen_layer(translator, args.layer), {}
-    for lang, table in clips.items():
-        means[lang] = {}
-        for key, similarity in look(translator, table, lang, layer):
-            means[lang][key] = similarity.means()
-            if key in shown[lang]:
-                panels.setdefault(key, []).append((Path(args.model).name, similarity))
-                if similarity.tokens != panels[key][0][1].tokens:
-                    raise DataError(f"--compare_with {args.compare_with}: it has another tokenizer")
-    results = {"set": args.set, "layer": layer} | average(means)
-    write(args.out, panels, results)
+    def work(part: Path, job: Job) -> None:
+        mine = {name: share(job, table) for name, table in clips.items()}
+        others, device = {}, job.device(args.ngpu)
+        if args.compare_with:
+            other = load(args.compare_with, device)
+            for name, lang in sets.items():
+                drawn = {key: clip for key, clip in mine[name].items() if key in shown[name]}
+                others |= look(other, drawn, lang, chosen_layer(other, args.layer))
+            del other  # before the next is loaded
+        translator = load(args.model, device)
+        layer = chosen_layer(translator, args.layer)
+        for name, lang in sets.items():
+            means = {}
+            for key, similarity in look(translator, mine[name], lang, layer):
+                means[key] = similarity.means() or ()
+                if key in shown[name]:
+                    save(part / name, key, args, similarity, others.get(key))
+            lines = {key: " ".join(f"{mean:.6f}" for mean in pair) for key, pair in means.items()}
+            write_table(part / name / f"similarity.{layer}", lines)
+
+    models = [choose_checkpoint(Path(model)) for model in (args.model, args.compare_with) if model]
+    folders = [folder / name for folder in (args.raw, args.alignment) for name in sets]
+    make_part(args, [*models, *folders], work)
 
 
-def read_clips(raw: Path, alignment: Path) -> dict[str, tuple]:
-    """Utterance -> path of its audio, transcript, and words with their times."""
-    from comsl.corpora.kaldi import read_table
+def read_clips(raw: Path, alignment: Path) -> Clips:
+    """Utterance -> its waveform, transcript, and words with their times."""
     from comsl.evaluation.word_alignment import read_ctm
 
-    waves, texts = read_table(raw / "wav.scp"), read_table(raw / "text.src")
-    words = read_ctm(alignment / "words.ctm")
-    return {key: (path, texts[key], words.get(key, [])) for key, path in waves.items()}
+    texts, words = read_table(raw / "text.src"), read_ctm(alignment / "words.ctm")
+    waves = open_waves(read_table(raw / "wav.scp"))
+    return {key: (wave, texts[key], words.get(key, [])) for key, wave in waves.items()}
 
 
-def load(model: str, ngpu: int):
+def share(job: Job, clips: Clips) -> Clips:
+    """The job's part of them."""
+    return {key: clips[key] for key in job.share({k: len(clip[0]) for k, clip in clips.items()})}
+
+
+def load(model: str, device: str):
     """A trained model as SpeechTranslator."""
     from comsl.inference import SpeechTranslator
 
-    return SpeechTranslator.from_pretrained(model, "cuda" if ngpu else "cpu")
+    return SpeechTranslator.from_pretrained(model, device)
 
 
 def chosen_layer(translator, layer: int | None) -> int:
@@ -92,37 +105,27 @@ def chosen_layer(translator, layer: int | None) -> int:
     return matched_layer(layers) if layer is None else layer
 
 
-def look(translator, clips: dict[str, tuple], lang: str, layer: int) -> Iterator[tuple]:
+def look(translator, clips: Clips, lang: str, layer: int) -> Iterator[tuple]:
     """Each utterance with its Similarity, and a line of progress now and then."""
-    from comsl.corpora.waves import read_wave
     from comsl.evaluation.similarity import compare
 
     start = time.monotonic()
-    for number, (key, (path, text, words)) in enumerate(clips.items(), start=1):
-        yield key, compare(translator, read_wave(key, path), text, words, lang, layer)
+    for number, (key, (wave, text, words)) in enumerate(clips.items(), start=1):
+        yield key, compare(translator, np.asarray(wave), text, words, lang, layer)
         if number % 100 == 0 or number == len(clips):
             logging.info("%s: %d/%d, %.0f s", lang, number, len(clips), time.monotonic() - start)
 
 
-def write(out: Path, panels: dict[str, list[tuple]], results: dict) -> None:
-    """Pictures and matrices, then the numbers: where similarity.json stands, all is there."""
-    import numpy as np
+def save(folder: Path, utterance: str, args, similarity, other) -> None:
+    """An utterance's matrices, to be drawn. DataError: the other model has other tokens."""
+    from comsl.evaluation.similarity import save_panels
 
-    from comsl.corpora.kaldi import write_text
-    from comsl.evaluation.plots import draw_similarity
-    from comsl.evaluation.report import similarity_table, update_pictures
-
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("similarity_*.png"):
-        old.unlink()
-    for utterance, pair in panels.items():
-        draw_similarity(pair, out / f"similarity_{utterance.replace('/', '_')}.png")
-    temporary = out / ".similarity.tmp.npz"
-    np.savez_compressed(temporary, **{key: pair[-1][1].matrix for key, pair in panels.items()})
-    temporary.replace(out / "similarity.npz")
-    write_text(out / "similarity.json", json.dumps(results, indent=2) + "\n")
-    update_pictures(out)
-    print(f"{similarity_table(results).format('simple')}\n\n{out / 'similarity.json'}")
+    panels = [(Path(args.model).name, similarity)]
+    if other:
+        if other.tokens != similarity.tokens:
+            raise DataError(f"--compare_with {args.compare_with}: it has another tokenizer")
+        panels.insert(0, (Path(args.compare_with).name, other))
+    save_panels(folder, utterance, panels)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.parts import Job, add_options, make_part
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,41 +21,60 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="sets to translate")
     parser.add_argument("--out", type=Path, required=True, help="the set to write")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 translates on the CPU")
+    add_options(parser)
     return parser
 
 
 @command
 def main() -> None:
-    """Translate the sets, together, into one set."""
+    """Translate the sets, together, into one set; each job its share of it."""
     args = parser().parse_args()
     from comsl.corpora import kaldi, pseudo
-    from comsl.corpora.dropped import write_dropped
 
     for folder in args.data:
         kaldi.validate_dir(folder, translated=False)
     tables = kaldi.combine([kaldi.read_dir(folder) for folder in args.data])
     known = pseudo.read_known(args.raw)
+    pseudo.check_any_new(tables["text.src"], known)
 
+    from comsl.inference import choose_checkpoint
+
+    model = choose_checkpoint(Path(args.model))
+    others = [args.raw / "train", *args.raw.glob("dev_*"), *args.raw.glob("test_*")]
+
+    def work(part: Path, job: Job) -> None:
+        mine = set(job.share({key: len(text) for key, text in tables["text.src"].items()}))
+        share = {
+            field: {key: value for key, value in table.items() if key in mine}
+            for field, table in tables.items()
+        }
+        translate(model, job.device(args.ngpu), share, known, part)
+
+    make_part(args, [model, *args.data, *others], work)
+
+
+def translate(model: Path, device: str, tables: dict, known, part: Path) -> None:
+    """The set of `tables`, translated, into `part`, with what is left out in dropped.tsv."""
+    from comsl.corpora import pseudo
+    from comsl.corpora.dropped import write_dropped
+    from comsl.corpora.kaldi import write_table
     from comsl.inference import SpeechTranslator
     from comsl.journal import generate
 
-    translator = SpeechTranslator.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
-    journal = args.out.with_name(f"{args.out.name}.jsonl")
+    translator = SpeechTranslator.from_pretrained(model, device)
+    journal = part / "text.tgt.jsonl"
     whole, dropped = pseudo.make_pseudo(
         tables,
         known,
         partial(generate, translator, "mt", path=journal),
         translator.tokenizer.lengths,
     )
-    kaldi.write_dir(args.out, whole)
-    write_dropped(args.out / "dropped.tsv", dropped)
-    journal.unlink()
+    for field, table in whole.items():
+        write_table(part / field, table)
+    write_dropped(part / "dropped.tsv", dropped)
+    journal.unlink(missing_ok=True)
     logging.info(
-        "%s: %d utterances, %d left out (dropped.tsv)",
-        args.out,
-        len(whole["text.tgt"]),
-        len(dropped),
+        "%s: %d utterances, %d left out (dropped.tsv)", part, len(whole["text.tgt"]), len(dropped)
     )
 
 

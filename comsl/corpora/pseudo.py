@@ -56,30 +56,26 @@ def words(text: str) -> str:
 def make_pseudo(
     tables: Tables, known: Known, translate: Translate, measure: Measure
 ) -> tuple[Tables, list[Dropped]]:
-    """The tables of a transcribed set with `text.tgt`, and the utterances left out of it.
-
-    DataError: nothing is left.
-    """
+    """The tables of a transcribed set with `text.tgt`, and the utterances left out of it."""
     sources, langs = tables["text.src"], tables["utt2lang"]
     reasons = {key: known_id_or_transcript(key, text, known) for key, text in sources.items()}
-    wanted = without_reason(reasons)
+    wanted = [key for key, reason in reasons.items() if not reason]
     texts = [sources[key] for key in wanted]
     translations = translate(texts, [langs[key] for key in wanted])
     lengths = map(max, measure(texts), measure(translations))
     for key, text, length in zip(wanted, translations, lengths, strict=True):
         reasons[key] = bad_translation(text, length, known)
-    kept = without_reason(reasons)
+    kept = [key for key, reason in reasons.items() if not reason]
     tables = tables | {"text.tgt": dict(zip(wanted, translations, strict=True))}
     tables = {field: {key: table[key] for key in kept} for field, table in tables.items()}
     return tables, [Dropped(key, langs[key], reason) for key, reason in reasons.items() if reason]
 
 
-def without_reason(reasons: dict[str, str | None]) -> list[str]:
-    """The utterances with no reason against them. DataError: there is none."""
-    kept = [key for key, reason in reasons.items() if not reason]
-    if not kept:
-        raise DataError(f"no pseudo data: {next(iter(reasons.values()))}, and so on for all")
-    return kept
+def check_any_new(sources: dict[str, str], known: Known) -> None:
+    """DataError: dev and test have all of these transcripts."""
+    reasons = [known_id_or_transcript(key, text, known) for key, text in sources.items()]
+    if all(reasons):
+        raise DataError(f"no pseudo data: {reasons[0]}, and so on for all")
 
 
 def known_id_or_transcript(utterance: str, transcript: str, known: Known) -> str | None:

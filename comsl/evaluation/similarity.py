@@ -3,11 +3,13 @@ utterance by utterance, and as one number for a set, by which models can be rank
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from comsl.corpora.kaldi import atomic_file
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
@@ -109,6 +111,34 @@ def find_spans(
         # The tokenizer gives a lone `▁` the place of the letter that follows.
         spans.append((own[0].start, own[-1].end) if own and token != "▁" else None)
     return spans
+
+
+def save_panels(folder: Path, utterance: str, panels: Sequence[tuple[str, Similarity]]) -> None:
+    """An utterance's similarities by several models, each with its name, as `<utterance>.npz`."""
+    one = panels[-1][1]
+    arrays = {
+        "utterance": utterance,
+        "tokens": one.tokens,
+        "spans": np.array([span or (np.nan, np.nan) for span in one.spans]).reshape(-1, 2),
+        "wave": one.wave,
+        "names": [name for name, _ in panels],
+    }
+    arrays |= {f"matrix_{number}": panel.matrix for number, (_, panel) in enumerate(panels)}
+    path = folder / f"{utterance.replace('/', '_')}.npz"
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_panels(path: Path) -> tuple[str, list[tuple[str, Similarity]]]:
+    """What `save_panels` wrote: the utterance and its panels."""
+    with np.load(path) as arrays:
+        tokens, wave = arrays["tokens"].tolist(), arrays["wave"]
+        spans = [None if np.isnan(span[0]) else tuple(span) for span in arrays["spans"].tolist()]
+        panels = [
+            (name, Similarity(tokens, arrays[f"matrix_{number}"], spans, wave))
+            for number, name in enumerate(arrays["names"].tolist())
+        ]
+        return str(arrays["utterance"]), panels
 
 
 def average(means: Mapping[str, Mapping[str, tuple[float, float] | None]]) -> dict:

@@ -64,7 +64,9 @@ class WordAligner:
         speech = torch.from_numpy(wave)[None].to(self.device)
         states, _, _ = self.encoder(speech, torch.tensor([len(wave)], device=self.device))
         frames = len(wave) // HOP_LENGTH  # the silence appended to it says nothing
+        threads = torch.get_num_threads()
         timings = find_alignment(self.whisper, tokenizer, tokens, states[0], frames)
+        torch.set_num_threads(threads)  # its Numba sets them to all cores, for good
         words = [Word("".join(t.word.split()), _lag(t.start), _lag(t.end)) for t in timings]
         return [word for word in words if word.text]
 

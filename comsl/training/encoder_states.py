@@ -1,6 +1,5 @@
 """States of the frozen speech encoder, written in advance (stage 5)."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table, write_table
-from comsl.corpora.waves import check_window, count_samples, fingerprint, read_wave
+from comsl.corpora.waves import check_window, count_samples, read_wave
 from comsl.dimensions import DOWNSAMPLING
 from comsl.encoders.base import SpeechEncoder
 from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
+from comsl.parts import ALONE, Job
 from comsl.training.state_arks import StateArks, trained_on
 
 
@@ -57,8 +57,8 @@ class EncoderStates:
             self._encoder.eval().to(self.device)
         return self._encoder
 
-    def extract(self, raw: Path, out: Path, positions: int | None = None) -> None:
-        """Encode the set `raw` into `out`.
+    def extract(self, raw: Path, out: Path, positions: int | None = None, job: Job = ALONE) -> None:
+        """Encode the job's share of the set `raw` into `out`.
 
         positions: of the language model that will take the states. DataError names the utterance
         that can't be encoded, or that has no room in it.
@@ -67,21 +67,17 @@ class EncoderStates:
         settings = self.settings
         arks = StateArks(
             out,
-            fingerprint(wav_scp, settings),
             settings.compression_method,
             settings.shard_utts,
             self.batch_frames,
         )
         samples = count_samples(wav_scp)
         check_window(samples, self.encoder.max_samples())
-        frames = {key: self.encoder.num_states(number) for key, number in samples.items()}
+        frames = {key: self.encoder.num_states(samples[key]) for key in job.share(samples)}
         shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
         write_table(out / "speech_shape", shapes)
         if positions:
             check_room(raw, shapes, positions)
-        if arks.is_complete():
-            logging.info("%s: up to date", out)
-            return
         arks.write(frames, lambda batch: self._encode({key: wav_scp[key] for key in batch}))
 
     @torch.no_grad()

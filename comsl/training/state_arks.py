@@ -1,7 +1,6 @@
 """States of a frozen network as Kaldi arks that ESPnet reads: sharded, resumable (stage 5)."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 
-from comsl.corpora.kaldi import read_table, write_table, write_text
+from comsl.corpora.kaldi import read_table, write_table
 
 Encode = Callable[[list[str]], Iterable[tuple[str, np.ndarray]]]
 
@@ -17,14 +16,14 @@ Encode = Callable[[list[str]], Iterable[tuple[str, np.ndarray]]]
 def trained_on(raw: Path, table: dict[str, str]) -> dict[str, str]:
     """Of a table of the set `raw` all but what stage 3 left out: its texts are too long."""
     shapes = raw / "source_shape"
-    return {key: table[key] for key in read_table(shapes)} if shapes.is_file() else table
+    trained = read_table(shapes) if shapes.is_file() else table
+    return {key: value for key, value in table.items() if key in trained}
 
 
 class StateArks:
     """A folder with `feats.scp` and `feats.<shard>.ark`.
 
-    inputs: a hash of all that the states depend on. A complete folder made from the same is left
-    alone; one that was interrupted keeps its whole shards.
+    Writing that was interrupted goes on after the shards that are whole.
     compression_method: Kaldi's (2 one byte a value, 3 two, None float32); shard_utts: utterances
     an ark; batch_frames: length of a batch, when padded.
     """
@@ -32,7 +31,6 @@ class StateArks:
     def __init__(
         self,
         out: Path,
-        inputs: str,
         compression_method: int | None,
         shard_utts: int,
         batch_frames: float,
@@ -41,14 +39,6 @@ class StateArks:
         self.compression_method = compression_method
         self.shard_utts = shard_utts
         self.batch_frames = batch_frames
-        stamp = out / ".inputs"
-        if not stamp.is_file() or stamp.read_text().strip() != inputs:
-            shutil.rmtree(out, ignore_errors=True)
-            write_text(stamp, inputs + "\n")
-
-    def is_complete(self) -> bool:
-        """Whether nothing is left to write."""
-        return (self.out / "feats.scp").is_file()
 
     def write(self, lengths: dict[str, int], encode: Encode) -> None:
         """Write every utterance's states.
@@ -56,6 +46,14 @@ class StateArks:
         lengths: frames of every utterance; encode: a batch of utterances -> each with its states
         (frames, d), float32.
         """
+        self.out.mkdir(parents=True, exist_ok=True)
+        if not (self.out / "feats.scp").is_file():
+            write_table(self.out / "feats.scp", self._write_shards(lengths, encode))
+        for scp in self.out.glob("feats.*.scp"):
+            scp.unlink()
+
+    def _write_shards(self, lengths: dict[str, int], encode: Encode) -> dict[str, str]:
+        """The lines of feats.scp."""
         order = sorted(lengths, key=lengths.get)
         progress = _Progress(str(self.out), sum(lengths.values()))
         feats = {}
@@ -67,7 +65,7 @@ class StateArks:
             else:
                 self._write_shard(shard, encode, scp, progress)
             feats |= read_table(scp)
-        write_table(self.out / "feats.scp", feats)
+        return feats
 
     def _write_shard(self, lengths: dict[str, int], encode: Encode, scp: Path, progress) -> None:
         """One ark, then its scp, whose presence says that both are whole."""

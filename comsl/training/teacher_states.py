@@ -3,8 +3,6 @@
 States, not logits: those of a vocabulary of 250,000 would be 250 times as large.
 """
 
-import hashlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table
 from comsl.model.language_model import LanguageModel
+from comsl.parts import ALONE, Job
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 from comsl.training.state_arks import StateArks, trained_on
@@ -33,25 +32,17 @@ class TeacherStates:
         self.tokenizer = Tokenizer(path)
         self.teacher = LanguageModel(path).eval().to(device)
 
-    def extract(self, raw: Path, out: Path) -> None:
-        """Write the states of set `raw` into `out`."""
+    def extract(self, raw: Path, out: Path, job: Job = ALONE) -> None:
+        """Write the states of the job's share of the set `raw` into `out`."""
         names = ("text.src", "text.tgt", "utt2lang")
         tables = [read_table(raw / name, empty_ok=name == "text.src") for name in names]
         tables = [trained_on(raw, table) for table in tables]
-        arks = StateArks(out, self._fingerprint(tables), None, self.shard_utts, BATCH_TOKENS)
-        if arks.is_complete():
-            logging.info("%s: up to date", out)
-            return
+        arks = StateArks(out, None, self.shard_utts, BATCH_TOKENS)
         pairs = {key: tuple(table[key] for table in tables) for key in tables[0]}
         lengths = self.tokenizer.lengths([target for _, target, _ in pairs.values()])
         lengths = dict(zip(pairs, lengths, strict=True))
+        lengths = {utterance: lengths[utterance] for utterance in job.share(lengths)}
         arks.write(lengths, lambda batch: self._score({key: pairs[key] for key in batch}))
-
-    def _fingerprint(self, tables: list[dict[str, str]]) -> str:
-        digest = hashlib.sha256(repr((tables, self.target_lang)).encode())
-        for file in sorted(self.path.iterdir()):
-            digest.update(file.read_bytes())
-        return digest.hexdigest()
 
     @torch.no_grad()
     def _score(self, pairs: dict[str, tuple[str, str, str]]) -> Iterator[tuple[str, np.ndarray]]:
