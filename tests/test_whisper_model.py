@@ -222,8 +222,6 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
         texts = read_table(tmp_path / f"decoded/test_fr/text.{task}", empty_ok=True)
         assert list(texts.values()) == decode(exported, features, "fr", task, beam_size=2)
         assert texts.keys() == wav_scp.keys()
-    assert "up to date" in run_tool("decode_whisper", *options).stderr
-    assert read_table(tmp_path / "decoded/test_fr/text.asr", empty_ok=True) == texts
 
     save_whisper(load_whisper(str(weights)), path)  # under the same name another model
     run_tool("decode_whisper", *options)

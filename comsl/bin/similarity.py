@@ -80,8 +80,8 @@ def read_clips(raw: Path, alignment: Path) -> Clips:
     """Utterance -> its waveform, transcript, and words with their times."""
     from comsl.evaluation.word_alignment import read_ctm
 
-    texts, words = read_table(raw / "text.src"), read_ctm(alignment / "words.ctm")
     waves = open_waves(read_table(raw / "wav.scp"))
+    texts, words = read_table(raw / "text.src"), read_ctm(alignment / "words.ctm")
     return {key: (wave, texts[key], words.get(key, [])) for key, wave in waves.items()}
 
 

@@ -1,9 +1,7 @@
-"""Waveforms of a prepared set (stage 2's output): read, measured, and watched for changes."""
+"""Waveforms of a prepared set (stage 2's output): read and measured."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -11,8 +9,6 @@ import soundfile
 from comsl.corpora.audio import read_audio
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
-
-STAMP = ".inputs"  # in a finished folder: the fingerprint of what it was made from
 
 
 @dataclass(frozen=True)
@@ -79,21 +75,3 @@ def _check(utterance: str, path: str, samples: int, rate: int) -> None:
         raise DataError(f"utterance '{utterance}': '{path}' has {rate} Hz; {RATE} wanted (stage 2)")
     if samples == 0:
         raise DataError(f"utterance '{utterance}': '{path}' is empty; drop it (stage 2)")
-
-
-def fingerprint(wav_scp: dict[str, str], *settings: object) -> str:
-    """A hash that changes with the settings, the list, or any of its files (size, time)."""
-    digest = hashlib.sha256(repr(settings).encode())
-    for utterance, path in wav_scp.items():
-        try:
-            stat = Path(path).stat()
-        except FileNotFoundError:
-            raise DataError(f"utterance '{utterance}': no audio file '{path}'") from None
-        digest.update(f"{utterance} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-def is_made_from(folder: Path, inputs: str) -> bool:
-    """Whether a finished folder's STAMP says that it was made from these inputs."""
-    stamp = folder / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == inputs
