@@ -148,6 +148,8 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         (["--component_lr", "adapter=fast"], "component_lr: adapter is a number, not 'fast'"),
         (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: params lr"),
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
+        (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),
+        (["--ngpu", "1"], "--ngpu 1: PyTorch finds 0 GPUs"),
         (["--grad_clip", "nan"], "grad_clip is a finite number, not nan"),
         (
             ["--speech_encoder_conf", "dims={n_mels: .inf}"],
@@ -177,6 +179,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_loaded(
     data, tmp_path, monkeypatch, options, complaint
 ):
     monkeypatch.delattr(ComSLTask, "build_model")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     options = ["--scheduler", "polynomial", "--scheduler_conf", "total_steps=9", *options]
     with pytest.raises(DataError, match=re.escape(complaint)):
         train(data, tmp_path / "no language model", tmp_path / "b", *options)

@@ -87,8 +87,11 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def main(cls, args: argparse.Namespace | None = None, cmd: Sequence[str] | None = None) -> None:
-        """ESPnet's; DataError, before anything is loaded: a configuration that can't be used."""
+        """ESPnet's; DataError, before anything is loaded: a configuration that can't be used, or
+        more GPUs than there are."""
         args = args or cls.get_parser().parse_args(cmd)
+        if args.ngpu > torch.cuda.device_count():
+            raise DataError(f"--ngpu {args.ngpu}: PyTorch finds {torch.cuda.device_count()} GPUs")
         if not args.print_config:
             cls.check(args)
         super().main(args=args)
@@ -114,6 +117,7 @@ class ComSLTask(AbsTask):
         """Names of the statistics of a training's model. DataError: a setting that its parts don't
         have, or that makes no sense."""
         check_parts(args)
+        check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf)
         return Settings(**args.model_conf).statistics
 
     @classmethod
