@@ -350,6 +350,38 @@ def test_job_runner_fails_where_one_job_fails(tmp_path: Path) -> None:
     assert run(runner, "--gpu", 0, "JOB=1:3", log, "echo", "part JOB").returncode == 0
     assert (tmp_path / "log/job.2.log").read_text() == "part 2\n"
     assert run(runner, "JOB=1:3", log, "test", "JOB", "-ne", 2).returncode == 1
+    alone = run(runner, tmp_path / "JOB.log", "echo", "a JOB")  # no number to be put there
+    assert (alone.stdout, (tmp_path / "JOB.log").read_text()) == ("a JOB\n", "a JOB\n")
+    assert run(runner, tmp_path / "alone.log", "false").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (
+            ["--gpu", 1, "JOB=1:8"],
+            "--array 1-8 --nodes 1 --ntasks-per-node 1 --cpus-per-task 6 --gpus-per-node 1 ",
+        ),
+        (["--gpu", 0, "JOB=1:8"], "--array 1-8 --nodes 1 --ntasks-per-node 1 --cpus-per-task 1 "),
+        (["--num_threads", 4], "--nodes 1 --ntasks-per-node 1 --cpus-per-task 4 "),
+        (
+            ["--gpu", 8, "--num_threads", 8, "--num_nodes", 2],
+            "--nodes 2 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8 ",
+        ),
+    ],
+)
+def test_slurm_is_asked_for_what_the_jobs_use(tmp_path: Path, options: list, asked: str) -> None:
+    """Each job of an array its own GPU, if any, and the cores of those that read its data."""
+    log = tmp_path / "log/decode.JOB.log"
+    jobs = [TOP / "local/slurm.pl", "--cpus_per_gpu", 6, "--dry_run", *options, log]
+    done = run(*jobs, "decode", "--langs", "fr it", "--job", "JOB")
+    assert done.stderr == ""
+    line, *script = done.stdout.splitlines()
+    output = log if "JOB=1:8" not in options else tmp_path / "log/decode.%a.log"
+    assert line == f"sbatch --wait --job-name decode --output {output} {asked}"
+    number = "$SLURM_ARRAY_TASK_ID" if "JOB=1:8" in options else "JOB"
+    assert script[-1].strip() == f"decode --langs fr\\ it --job {number}"
+    assert not log.parent.exists()
 
 
 def test_slurm_gets_what_espnet_asks_for(tmp_path: Path) -> None:
@@ -374,7 +406,7 @@ def test_a_dry_run_prints_what_would_be_submitted_and_does_nothing(tmp_path: Pat
     done = run(recipe, "--stage", 3, "--stop_stage", 3, *options, *many, cmd_backend="slurm")
     assert done.returncode == 0, done.stderr
     assert "sbatch --wait --job-name lm " in done.stdout
-    assert "--nodes 4 --ntasks-per-node 1 --cpus-per-task 8 --gpus-per-node 8" in done.stdout
+    assert "--nodes 4 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8" in done.stdout
     (job,) = (line for line in done.stdout.splitlines() if line.startswith("srun --export=ALL "))
     assert "python -m comsl.bin.train --resume true" in job
     assert "--use_deepspeed true --deepspeed_config conf/deepspeed/zero2.json" in job
