@@ -358,30 +358,25 @@ def test_job_runner_fails_where_one_job_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
-        (
-            ["--gpu", 1, "JOB=1:8"],
-            "--array 1-8 --nodes 1 --ntasks-per-node 1 --cpus-per-task 6 --gpus-per-node 1 ",
-        ),
-        (["--gpu", 0, "JOB=1:8"], "--array 1-8 --nodes 1 --ntasks-per-node 1 --cpus-per-task 1 "),
-        (["--num_threads", 4], "--nodes 1 --ntasks-per-node 1 --cpus-per-task 4 "),
-        (
-            ["--gpu", 8, "--num_threads", 8, "--num_nodes", 2],
-            "--nodes 2 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8 ",
-        ),
+        (["--gpu", 1, "JOB=1:8"], "--nodes 1 {} 6 --gpus-per-node 1 --array 1-8 "),
+        (["--gpu", 0, "JOB=1:8"], "--nodes 1 {} 1 --array 1-8 "),
+        (["--num_threads", 4], "--nodes 1 {} 4 "),
+        (["--gpu", 8, "--num_threads", 8, "--num_nodes", 2], "--nodes 2 {} 48 --gpus-per-node 8 "),
     ],
 )
 def test_slurm_is_asked_for_what_the_jobs_use(tmp_path: Path, options: list, asked: str) -> None:
     """Each job of an array its own GPU, if any, and the cores of those that read its data."""
-    log = tmp_path / "log/decode.JOB.log"
-    jobs = [TOP / "local/slurm.pl", "--cpus_per_gpu", 6, "--dry_run", *options, log]
-    done = run(*jobs, "decode", "--langs", "fr it", "--job", "JOB")
+    jobs = [TOP / "local/slurm.pl", "--cpus_per_gpu", 6, "--dry_run", *options]
+    done = run(*jobs, tmp_path / "log/decode.JOB.log", "decode", "--langs", "fr it", "--job", "JOB")
     assert done.stderr == ""
     line, *script = done.stdout.splitlines()
-    output = log if "JOB=1:8" not in options else tmp_path / "log/decode.%a.log"
-    assert line == f"sbatch --wait --job-name decode --output {output} {asked}"
-    number = "$SLURM_ARRAY_TASK_ID" if "JOB=1:8" in options else "JOB"
+    array = "JOB=1:8" in options
+    name, log = ("decode", "decode.%a.log") if array else ("decode.JOB", "decode.JOB.log")
+    asked = asked.format("--ntasks-per-node 1 --cpus-per-task")
+    assert line == f"sbatch --wait --job-name {name} --output {tmp_path}/log/{log} {asked}"
+    number = "$SLURM_ARRAY_TASK_ID" if array else "JOB"
     assert script[-1].strip() == f"decode --langs fr\\ it --job {number}"
-    assert not log.parent.exists()
+    assert not (tmp_path / "log").exists()
 
 
 def test_slurm_gets_what_espnet_asks_for(tmp_path: Path) -> None:
