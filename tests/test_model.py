@@ -276,6 +276,15 @@ def test_a_teacher_that_teaches_nothing_is_not_loaded(tiny_lm, alpha_mt, loaded)
     assert (model.teacher is not None) == loaded
 
 
+@pytest.mark.parametrize(("sets", "whole"), [("train valid", False), ("train", True)])
+def test_of_a_teacher_with_cached_states_the_head_is_kept(tiny_lm, sets, whole):
+    cached = [("teacher/feats.scp", "teacher", "kaldi_ark")]
+    data = {f"{name}_data_path_and_name_and_type": cached for name in sets.split()}
+    model = build_model(configuration(tiny_lm, model_conf=OFF_BUT_MT, **data))
+    assert (model.teacher.language_model is not None) == whole
+    assert torch.equal(model.teacher.head.weight, LanguageModel(tiny_lm).head.weight)
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [

@@ -120,14 +120,9 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
     def branches(self) -> set[str]:
         """Passes of the decoder that the loss needs: those that it scores, and MT where it teaches
         the others."""
-        kinds = {"ce", "kd"}
-        scored = {
-            branch
-            for kind, _, branch in (term.partition("_") for term in self.coefficients)
-            if kind in kinds
-        }
-        taught_by_mt = {"kd_st", "kd_stm_y"} & self.coefficients.keys()
-        return scored - {"st_alone"} | ({"mt"} if taught_by_mt else set())
+        terms = self.coefficients.keys()
+        scored = {term[3:] for term in terms if term.startswith(("ce_", "kd_"))} - {"st_alone"}
+        return scored | ({"mt"} if terms & {"kd_st", "kd_stm_y"} else set())
 
     @property
     def statistics(self) -> set[str]:
