@@ -41,7 +41,7 @@ def test_tables_are_sorted_as_in_c(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "empty file"),
+        (b"", ": empty file"),
         (b"a one\na two\n", ":2: 'a' stands here twice"),
         (b"b one\na two\n", ":2: 'a' after 'b'"),
         (b"a one\nb\n", ":2: nothing after 'b'"),
@@ -52,9 +52,9 @@ def test_tables_are_sorted_as_in_c(tmp_path: Path) -> None:
 def test_malformed_tables(tmp_path: Path, content: bytes, complaint: str) -> None:
     path = tmp_path / "text.src"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="text") as caught:
+    with pytest.raises(DataError) as caught:
         kaldi.read_table(path)
-    assert complaint in str(caught.value)
+    assert str(caught.value).startswith(f"{path}{complaint}")
     assert "\n" not in str(caught.value)
 
 
@@ -75,7 +75,8 @@ def test_missing_table_says_what_to_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", [{"a b": "x"}, {"a": "x\ny"}, {"": "x"}])
 def test_a_value_that_would_break_its_line_is_refused(tmp_path: Path, table: dict) -> None:
-    with pytest.raises(DataError, match="table"):
+    (key,) = table
+    with pytest.raises(DataError, match=f"/table: a space in the id or .* value of '{key}'$"):
         kaldi.write_table(tmp_path / "table", table)
     assert not list(tmp_path.iterdir())
 
