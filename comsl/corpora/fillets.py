@@ -21,6 +21,15 @@ def dialogues(folder: Path, lang: str) -> Iterator[tuple[str, str, str]]:
             yield f"{script.parent.name}/{identifier}", _unescape(own), _unescape(english)
 
 
+def recording(folder: Path, lang: str, line: str) -> tuple[Path, str]:
+    """Of the unpacked fillets-ng-data-<lang>: the file of a line, and who speaks: `m`, the small
+    fish, `v`, the big one, or `x`, anyone else."""
+    level, identifier = line.split("/")
+    role = re.match(r"[^-]+-([mv])-", identifier)
+    path = folder / GAME / "sound" / level / lang / f"{identifier}.ogg"
+    return path, role.group(1) if role else "x"
+
+
 def pairs(folder: Path, lang: str) -> Iterator[tuple[str, str]]:
     """Raw (foreign, English) texts."""
     for _, own, english in dialogues(folder, lang):

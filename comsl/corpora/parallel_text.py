@@ -71,6 +71,12 @@ def pairs_of(src: str, tgt: str, lang: str) -> Iterator[Pair]:
                 yield pair
 
 
+def clean_pair(src: str, tgt: str, lang: str) -> Pair | None:
+    """A text and its English, cleaned, in one piece; None if it isn't plain language."""
+    pair = Pair(_trim(clean(src)), _trim(clean(tgt)))
+    return pair if is_good(pair, lang) else None
+
+
 def sentences(text: str) -> list[str]:
     """A paragraph taken apart."""
     return _SENTENCE_END.split(text)

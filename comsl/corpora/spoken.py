@@ -5,6 +5,7 @@ import hashlib
 import logging
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from itertools import batched, chain, pairwise, zip_longest
@@ -124,23 +125,25 @@ def speak(plans: dict[str, list[Line]], engine: Engine, out: Path) -> None:
     and `out`/dropped.tsv, of what can't be said."""
     rows = zip_longest(*plans.values())
     lines = [line for row in rows for line in row if line]
-    done, dropped = [], []
-    for batch in batched(lines, BATCH):
+    sets: dict[str, kaldi.Tables] = {lang: defaultdict(dict) for lang in plans}
+    dropped: list[Dropped] = []
+    for count, batch in enumerate(batched(lines, BATCH), start=1):
         for line in batch:
-            path = _path(out, engine, line)
+            path = out / "audio" / engine.name / f"{line.id}.flac"
             try:
                 if not path.is_file():
                     write_flac(path, trim(engine.say(line.text, line.voice, line.rate, line.pitch)))
-                done.append(line)
+                _add(sets[line.lang], engine.name, line, path)
             except DataError as error:
                 dropped.append(Dropped(line.id, line.lang, str(error)))
-        _write(out, engine, done)
+        for lang, tables in sets.items():
+            kaldi.write_dir(out / f"spoken_{lang}", tables)
         write_dropped(out / "dropped.tsv", dropped)
-        logger.info("%d of %d said", len(done) + len(dropped), len(lines))
-    for lang in plans:
-        lengths = kaldi.read_table(out / f"spoken_{lang}" / "utt2dur").values()
-        hours = sum(map(float, lengths)) / 3600
-        logger.info("%s: %d utterances, %.2f h", out / f"spoken_{lang}", len(lengths), hours)
+        logger.info("%d of %d said", min(count * BATCH, len(lines)), len(lines))
+    for lang, tables in sets.items():
+        hours = sum(map(float, tables["utt2dur"].values())) / 3600
+        count = len(tables["utt2dur"])
+        logger.info("%s: %d utterances, %.2f h", out / f"spoken_{lang}", count, hours)
 
 
 def trim(wave: np.ndarray) -> np.ndarray:
@@ -152,26 +155,16 @@ def trim(wave: np.ndarray) -> np.ndarray:
     return wave[max(0, heard[0] - margin) : heard[-1] + margin]
 
 
-def _path(out: Path, engine: Engine, line: Line) -> Path:
-    return out / "audio" / engine.name / f"{line.id}.flac"
-
-
-def _write(out: Path, engine: Engine, lines: list[Line]) -> None:
-    """One set a language."""
-    sets: dict[str, kaldi.Tables] = {}
-    for line in lines:
-        path = _path(out, engine, line)
-        speaker = re.sub(r"\W+", "_", f"{engine.name}_{line.lang}_{line.voice}")
-        values = {
-            "wav.scp": str(path),
-            "utt2spk": speaker,
-            "utt2dur": f"{soundfile.info(path).duration:.3f}",
-            "utt2lang": line.lang,
-            "text.src": line.text,
-            "text.tgt": line.translation,
-        }
-        tables = sets.setdefault(line.lang, {field: {} for field in values})
-        for field, value in values.items():
-            tables[field][f"{speaker}-{line.id}"] = value
-    for lang, tables in sets.items():
-        kaldi.write_dir(out / f"spoken_{lang}", tables)
+def _add(tables: kaldi.Tables, engine: str, line: Line, path: Path) -> None:
+    """Its values in the tables of its set."""
+    speaker = re.sub(r"\W+", "_", f"{engine}_{line.lang}_{line.voice}")
+    values = {
+        "wav.scp": str(path),
+        "utt2spk": speaker,
+        "utt2dur": f"{soundfile.info(path).duration:.3f}",
+        "utt2lang": line.lang,
+        "text.src": line.text,
+        "text.tgt": line.translation,
+    }
+    for field, value in values.items():
+        tables[field][f"{speaker}-{line.id}"] = value
