@@ -36,6 +36,7 @@ further_sets=     # sets of stage 1 to train the composite model on too, such as
 min_duration=0.1  # shortest clip in seconds
 max_duration=30.0 # longest clip in seconds; the speech encoder's window is 30
 max_dropped=0.05  # share of clips that may be unusable before stage 2 fails
+augmented_copies=0 # further copies of the training set as over telephones, in rooms, with noise
 speed_factors=    # further copies of the training set at these speeds, such as "0.9 1.1"
 speech_encoder=base  # Whisper model: base, medium, large-v2 ...
 silence=0.5       # seconds of silence that the speech encoder hears after a clip's end
@@ -187,7 +188,7 @@ needs[2]="1" makes[2]=$raw
 stage_2() {
   python -m comsl.bin.prepare_speech --data "$data" --out "$raw" --langs "$langs" --nj "$nj" \
     --min_duration "$min_duration" --max_duration "$max_duration" --max_dropped "$max_dropped" \
-    --speed_factors "$speed_factors"
+    --speed_factors "$speed_factors" --augmented_copies "$augmented_copies"
 }
 
 # interpolate EXPERIMENT START SHARE: its language model's weights, where SHARE of them only is to be as trained.

@@ -110,6 +110,20 @@ def test_speed_perturbation_is_for_training_alone(data: Path) -> None:
     assert kaldi.validate_dir(data.parent / "dump/raw/train") == 15
 
 
+def test_augmented_copies_are_for_training_alone_and_the_same_each_time(data: Path) -> None:
+    prepare(data, "--augmented_copies", 2)
+    files = out(data, "train_fr/wav.scp")
+    assert len(files) == 15
+    clean, one, other = (soundfile.read(files[f"{copy}fr_a-0"])[0] for copy in ("", "au1-", "au2-"))
+    assert len(clean) == len(one) == len(other)
+    assert not np.allclose(clean, one, atol=0.01)
+    assert not np.allclose(one, other, atol=0.01)
+    Path(files["au1-fr_a-0"]).unlink()
+    prepare(data, "--augmented_copies", 2)
+    assert np.array_equal(soundfile.read(files["au1-fr_a-0"])[0], one)
+    assert list(out(data, "dev_fr/utt2dur")) == ["fr_a-dev"]
+
+
 def test_unusable_utterances_are_dropped_with_reasons(data: Path, tmp_path: Path) -> None:
     names = ("silent", "empty", "broken", "truncated", "missing", "short", "long", "nan", "blank")
     audio = {f"fr_a-{name}": tmp_path / f"{name}.flac" for name in names}

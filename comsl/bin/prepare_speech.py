@@ -22,6 +22,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speed_factors", default="", help='speeds of training copies, such as "0.9 1.1"'
     )
+    parser.add_argument(
+        "--augmented_copies",
+        type=int,
+        default=0,
+        help="training copies as over telephones, in rooms, with noise",
+    )
     parser.add_argument("--speech_encoder", default="base", help="the one that will hear the clips")
     parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
     return parser
@@ -43,6 +49,8 @@ def main() -> None:
     """Prepare the speech of all sets."""
     args = parser().parse_args()
     factors = speeds(args.speed_factors)
+    if args.augmented_copies < 0:
+        raise DataError(f"--augmented_copies {args.augmented_copies}: 0 or more, please")
     if args.nj < 1:
         raise DataError(f"--nj {args.nj}: at least one process, please")
     from comsl.corpora import speech
@@ -54,8 +62,11 @@ def main() -> None:
             f"--max_duration {args.max_duration:g}: the speech encoder hears {window:g} s, longer"
             " clips have to be cut"
         )
+    copies = [speech.Copy(f"sp{factor:g}-", speed=factor) for factor in factors]
+    for number in range(1, args.augmented_copies + 1):
+        copies.append(speech.Copy(f"au{number}-", augmented=True))
     limits = speech.Limits(args.min_duration, args.max_duration, args.max_dropped)
-    speech.prepare(args.data, args.out, args.langs.split(), limits, factors, args.nj)
+    speech.prepare(args.data, args.out, args.langs.split(), limits, copies, args.nj)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Stage 2: speech as the model wants it, 16 kHz mono, filtered, with copies at other speeds."""
+"""Stage 2: speech as the model wants it, 16 kHz mono, filtered, with copies at other speeds and as
+over telephones and in rooms."""
 
 import logging
 import os
@@ -12,6 +13,7 @@ import soxr
 
 from comsl.corpora import kaldi
 from comsl.corpora.audio import read_audio, write_flac
+from comsl.corpora.augment import augment
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
 from comsl.corpora.file_names import find_file
 from comsl.corpora.loudness import Measurement
@@ -37,14 +39,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """How a copy of a clip differs from it; the prefix goes before its id and its speaker."""
+
+    prefix: str = ""
+    speed: float = 1.0
+    augmented: bool = False
+
+
+@dataclass(frozen=True)
 class Clip:
-    """One utterance at one speed: its values in the tables of its set, and where audio goes."""
+    """One copy of an utterance: its values in the tables of its set, and where audio goes."""
 
     set: str
     utterance: str
     lang: str
     fields: dict[str, str]
-    speed: float
+    copy: Copy
     target: Path
 
 
@@ -57,19 +68,19 @@ class Speech:
 
 
 def prepare(
-    data: Path, out: Path, langs: list[str], limits: Limits, speeds: list[float], nj: int
+    data: Path, out: Path, langs: list[str], limits: Limits, copies: list[Copy], nj: int
 ) -> None:
     """Read data/<set>_<lang>, write out/<set>_<lang>, out/<set> of COMBINED, dropped.tsv.
 
     Converted audio goes beside `out`, to <out's parent>/audio, and is used again after an
-    interruption; audio that is 16 kHz, mono FLAC or WAV already stays where it is. `speeds`: of
-    further copies of the training set. DataError: too much to drop, or a set with nothing left.
+    interruption; audio that is 16 kHz, mono FLAC or WAV already stays where it is. `copies`: of the
+    training set, further ones. DataError: too much to drop, or a set with nothing left.
     """
     dropped: list[Dropped] = []
     clips: list[Clip] = []
     for lang in langs:
         for name in _sets(data, lang):
-            clips += _clips(data / name, name, lang, speeds, out.parent / "audio", dropped)
+            clips += _clips(data / name, name, lang, copies, out.parent / "audio", dropped)
     total = len(clips) + len(dropped)
     work = partial(convert, limits=limits)
     results = list(in_processes(nj, work, clips, chunk=16, what="speech", unit="clip"))
@@ -93,7 +104,7 @@ def _sets(data: Path, lang: str) -> list[str]:
 
 
 def _clips(
-    folder: Path, name: str, lang: str, speeds: list[float], audio: Path, dropped: list[Dropped]
+    folder: Path, name: str, lang: str, copies: list[Copy], audio: Path, dropped: list[Dropped]
 ) -> list[Clip]:
     """The clips of a set, those without their texts left to `dropped`."""
     required = [*kaldi.AUDIO_FIELDS, *kaldi.TEXT_FIELDS, "text.tgt"]
@@ -108,9 +119,16 @@ def _clips(
         if fault := _fault(fields):
             dropped.append(Dropped(utterance, lang, fault))
             continue
-        for speed in [1.0, *speeds] if name.startswith("train_") else [1.0]:
-            clips.append(_clip(name, lang, utterance, fields, speed, audio))
+        for copy in (Copy(), *_copies_of(name, copies)):
+            clips.append(_clip(name, lang, utterance, fields, copy, audio))
     return clips
+
+
+def _copies_of(name: str, copies: list[Copy]) -> list[Copy]:
+    """Those that a set has: synthetic speech has rates of its own, and is as clean as can be."""
+    if name.startswith("spoken_"):
+        return [copy for copy in copies if copy.augmented]
+    return copies if name.startswith("train_") else []
 
 
 def _fault(fields: dict[str, str]) -> str | None:
@@ -129,13 +147,12 @@ def _fault(fields: dict[str, str]) -> str | None:
 
 
 def _clip(
-    name: str, lang: str, utterance: str, fields: dict[str, str], speed: float, audio: Path
+    name: str, lang: str, utterance: str, fields: dict[str, str], copy: Copy, audio: Path
 ) -> Clip:
-    """A clip at a speed; ids of copies begin as in Kaldi: `sp0.9-`."""
-    if speed != 1:
-        utterance = f"sp{speed:g}-{utterance}"
-        fields = fields | {"utt2spk": f"sp{speed:g}-{fields['utt2spk']}"}
-    return Clip(name, utterance, lang, fields, speed, audio / name / f"{utterance}.flac")
+    """A copy of a clip."""
+    utterance = copy.prefix + utterance
+    fields = fields | {"utt2spk": copy.prefix + fields["utt2spk"]}
+    return Clip(name, utterance, lang, fields, copy, audio / name / f"{utterance}.flac")
 
 
 def convert(clip: Clip, limits: Limits) -> Speech | str:
@@ -152,16 +169,18 @@ def _convert(clip: Clip, limits: Limits) -> Speech:
         speech = Speech(clip.target.as_posix(), soundfile.info(clip.target).frames)
         _check_length(speech.samples / RATE, limits)
         return speech
-    samples = read_audio(source, longest=limits.max_duration * clip.speed)
+    samples = read_audio(source, longest=limits.max_duration * clip.copy.speed)
     measurement = Measurement()
     measurement.add(samples)
     stated = float(clip.fields["utt2dur"])
     measurement.check(stated, tolerance=0.1 + 0.1 * stated)  # not everybody measures it exactly
-    _check_length(measurement.seconds / clip.speed, limits)
-    if clip.speed == 1 and _is_ready(source, len(samples)):
+    _check_length(measurement.seconds / clip.copy.speed, limits)
+    if clip.copy == Copy() and _is_ready(source, len(samples)):
         return Speech(source.as_posix(), len(samples))
-    if clip.speed != 1:
-        samples = soxr.resample(samples, RATE * clip.speed, RATE)
+    if clip.copy.speed != 1:
+        samples = soxr.resample(samples, RATE * clip.copy.speed, RATE)
+    if clip.copy.augmented:
+        samples = augment(samples, clip.utterance)
     write_flac(clip.target, samples)
     os.utime(clip.target, ns=(time := source.stat().st_mtime_ns, time))
     return Speech(clip.target.as_posix(), len(samples))
