@@ -80,11 +80,14 @@ def garble(data: bytes) -> bytes:
     return data[:third] + bytes(third) + data[2 * third :]
 
 
-@pytest.mark.parametrize("damage", [cut, garble])
-@pytest.mark.parametrize("name", KINDS)
+# Nothing in a plain tar tells that a file's bytes are others.
+DAMAGED = [(name, cut) for name in KINDS] + [
+    (name, garble) for name in KINDS if name != "clips.tar"
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGED)
 def test_a_damaged_archive_is_one_line(tmp_path, name, damage):
-    if (name, damage) == ("clips.tar", garble):
-        pytest.skip("nothing in a plain tar tells that a file's bytes are others")
     make, read = KINDS[name]
     path = tmp_path / name
     make(path)
