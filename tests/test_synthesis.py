@@ -11,6 +11,7 @@ from comsl.corpora.audio import read_audio
 from comsl.corpora.kaldi import read_dir, validate_dir, write_dir
 from comsl.corpora.kokoro import spell
 from comsl.corpora.parallel_text import Pair
+from comsl.corpora.pico import Pico
 from comsl.corpora.samples import RATE
 from comsl.corpora.synthesis import speak
 from comsl.errors import DataError
@@ -27,9 +28,13 @@ def pairs(tmp_path):
     return tmp_path
 
 
-def test_pairs_become_sets_that_stage_1_accepts(pairs):
+@pytest.mark.parametrize("engine", ["espeak", "pico"])
+def test_pairs_become_sets_that_stage_1_accepts(pairs, engine):
     """Only of translations of the wanted length; the same whenever made."""
+    if engine == "pico":
+        pytest.importorskip("py_nanotts")
     command = ("speak_pairs", "--pairs", pairs, "--langs", "fr it", "--number", 2, "--min_words", 4)
+    command += ("--engine", engine)
     for part in "ab":  # in processes of their own: espeak-ng's noise goes on where it was
         done = run_process(*command, "--out", pairs / part)
         assert "spoken_fr: 2 utterances" in done.stderr
@@ -43,6 +48,33 @@ def test_pairs_become_sets_that_stage_1_accepts(pairs):
             assert len(wave) / 16000 == pytest.approx(float(made["utt2dur"][utterance]), abs=1e-3)
             assert np.abs(wave).max() > 0.1
             assert np.array_equal(wave, read_audio(again["wav.scp"][utterance]))
+
+
+def test_pico_makes_several_speakers_of_one():
+    """Lower and slower than its own voice is `man`, and a rate is a rate whatever the pitch."""
+    pytest.importorskip("py_nanotts")
+    pico, text = Pico(), "Le chat dort sur la chaise."
+    own, slow, high = (pico.say(text, "fr-FR/own", *how) for how in ((1, 1), (0.8, 1), (1, 1.06)))
+    assert len(slow) / len(own) == pytest.approx(1.25, rel=0.1)
+    assert len(high) / len(own) == pytest.approx(1, rel=0.1)
+    man = pico.say(text, "fr-FR/man", 1, 1)
+    assert _centre(man) < _centre(own) < _centre(high)
+    with pytest.raises(DataError, match="Pico doesn't speak 'ru'"):
+        pico.voices("ru")
+
+
+def _centre(wave):
+    """Mean frequency of the spectrum, a measure of where the formants are."""
+    power = np.abs(np.fft.rfft(wave)) ** 2
+    return (power * np.arange(len(power))).sum() / power.sum() / len(wave)
+
+
+def test_no_such_engine(pairs):
+    command = ("speak_pairs", "--pairs", pairs, "--langs", "fr", "--out", pairs / "out")
+    result = run_tool(*command, "--engine", "nobody", check=False)
+    assert result.returncode == 1
+    assert "no engine 'nobody'" in result.stderr
+    assert not (pairs / "out").exists()
 
 
 def test_words_are_timed_and_slower_speech_is_longer():
