@@ -229,12 +229,12 @@ needs[4]="2 3" makes[4]=$raw/$train_set
 stage_4() {
   local pseudo=$raw/${pseudo_set}_pseudo set sets=("$raw/train")
   if [ -n "$pseudo_set" ]; then
-    job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
+    job pseudo python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --held_out "dev $test_set" --data "$raw/$pseudo_set" \
       --out "$pseudo"
     sets+=("$pseudo")
   fi
   for set in $further_sets; do sets+=("$raw/$set"); done
-  python -m comsl.bin.combine_sets --out "$raw/$train_set" "${sets[@]}"
+  python -m comsl.bin.combine_sets --held_out "dev $test_set" --out "$raw/$train_set" "${sets[@]}"
   python -m comsl.bin.token_lengths --language_model "$exp/lm" "$raw/$train_set"
 }
 

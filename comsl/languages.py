@@ -51,8 +51,3 @@ def language(code: str) -> Language:
     if code not in LANGUAGES:
         raise DataError(f"unknown language code '{code}'; known: {' '.join(sorted(LANGUAGES))}")
     return LANGUAGES[code]
-
-
-def sets_of(split: str, langs: str) -> dict[str, str]:
-    """`test` and "fr it" -> {"test_fr": "fr", "test_it": "it"}; DataError as `language`."""
-    return {f"{split}_{lang}": language(lang).code for lang in langs.split()}

@@ -14,7 +14,7 @@ from conftest import ROOT, run_tool
 
 from comsl.corpora import archives, asterisk, asterisk_release, asterisk_text, debian, kaldi
 from comsl.corpora.asterisk_release import Release
-from comsl.corpora.parallel_text import normalise
+from comsl.corpora.text import plain_words
 from comsl.errors import DataError
 
 RECIPE = ROOT / "egs2/asterisk/comsl1/local"
@@ -129,7 +129,7 @@ def test_no_sentence_is_in_two_sets(corpus: Path) -> None:
     for name in ("train", "dev", "test"):
         for field in ("text.src", "text.tgt"):
             for text in table(corpus, field, name).values():
-                assert seen.setdefault((field, normalise(text)), name) == name
+                assert seen.setdefault((field, plain_words(text)), name) == name
     sizes = {name: len(table(corpus, "text.tgt", name)) for name in ("train", "dev", "test")}
     assert sizes["dev"] >= 4
     assert sizes["test"] >= 4
@@ -157,7 +157,7 @@ def test_folds_share_out_the_sentences(releases, tmp_path: Path) -> None:
         out = tmp_path / str(fold)
         asterisk.prepare(releases, RECIPE, out, asterisk.Split(fold, 4))
         texts = {
-            (name, field): {normalise(text) for text in table(out, field, name).values()}
+            (name, field): {plain_words(text) for text in table(out, field, name).values()}
             for name in ("train", "dev", "test")
             for field in ("text.src", "text.tgt")
         }
@@ -165,7 +165,7 @@ def test_folds_share_out_the_sentences(releases, tmp_path: Path) -> None:
             assert not texts["test", field] & (texts["train", field] | texts["dev", field])
             assert not texts["dev", field] & texts["train", field]
         tested += texts["test", "text.tgt"]
-    phrases = {normalise(f"Press {n} for menu {n}.") for n in range(40)}
+    phrases = {plain_words(f"Press {n} for menu {n}.") for n in range(40)}
     assert len(tested) == len(set(tested))
     assert phrases <= set(tested)
     assert "seven" not in tested

@@ -241,7 +241,7 @@ def test_untranslated_clips_leave_out_what_covost_has(copy: Path) -> None:
     prepare(copy, "fr", later=copy / "cv11")
     found = kaldi.read_table(copy / "data/untranslated_fr/text.src")
     assert sorted(found.values()) == ["Il pleut.", "Tout neuf."]
-    assert kaldi.validate_dir(copy / "data/untranslated_fr", translated=False) == 2
+    assert kaldi.validate_dir(copy / "data/untranslated_fr", texts=["text.src"]) == 2
     dropped = (copy / "data/dropped_untranslated_fr.tsv").read_text("utf-8")
     for number, (_, reason) in later.items():
         lines = [line for line in dropped.splitlines() if line.startswith(name("fr", number))]
@@ -401,4 +401,4 @@ def test_the_recipe_reads_the_folders_that_the_environment_names(copy: Path) -> 
     folders["COMMONVOICE_LATER"] = copy / "cv4" / "cv-corpus-4-2019-12-10"  # fr: not by default
     run()
     assert not (raw / "untranslated_fr").exists()
-    assert kaldi.validate_dir(raw / "untranslated_ja", translated=False) == 1
+    assert kaldi.validate_dir(raw / "untranslated_ja", texts=["text.src"]) == 1

@@ -106,11 +106,11 @@ def test_validation_names_the_fault(folder: Path, field: str, change: dict, comp
 
 def test_text_only_and_untranslated_sets(tmp_path: Path) -> None:
     kaldi.write_dir(tmp_path / "set", {field: GOOD[field] for field in ("utt2lang", "text.src")})
-    assert kaldi.validate_dir(tmp_path / "set", audio=False, translated=False) == 3
+    assert kaldi.validate_dir(tmp_path / "set", audio=False, texts=["text.src"]) == 3
     with pytest.raises(DataError, match=r"text\.tgt: no such file"):
         kaldi.validate_dir(tmp_path / "set", audio=False)
     with pytest.raises(DataError, match=r"wav\.scp: no such file"):
-        kaldi.validate_dir(tmp_path / "set", translated=False)
+        kaldi.validate_dir(tmp_path / "set", texts=["text.src"])
 
 
 def test_combine() -> None:

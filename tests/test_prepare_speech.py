@@ -239,3 +239,16 @@ def test_validate_data_names_the_fault(data, field: str, content: bytes, complai
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert complaint in result.stderr
+
+
+def test_sets_may_have_any_name(data):
+    """`tst-COMMON`, and one whose name ends like a language: each by language and as a whole; only
+    what is trained on gets copies at other speeds."""
+    clip = {"fr_a-x": data.parent / "0.flac"}
+    for name in ("tst-COMMON", "test_it", "train_extra"):
+        write_set(data / f"{name}_fr", clip)
+    prepare(data, "--speed_factors", "0.9")
+    for name in ("tst-COMMON", "test_it", "train_extra"):
+        for folder in (f"{name}_fr", name):
+            assert out(data, f"{folder}/utt2lang") == {"fr_a-x": "fr"}
+    assert len(out(data, "train/utt2lang")) == 10

@@ -7,6 +7,8 @@ import pytest
 from conftest import run_tool
 
 from comsl.corpora import kaldi, pseudo
+from comsl.corpora.held_out import leave_out, read_held_out
+from comsl.corpora.text import letters
 from comsl.errors import DataError
 
 TRAIN = {"fr_a-1": ("La porte reste ouverte la nuit.", "The door stays open at night.")}
@@ -15,12 +17,12 @@ TEST = {"fr_a-3": ("Nous mangeons du pain frais.", "We are eating fresh bread.")
 FRESH = {"fr_b-1": "Il pleut.", "fr_b-2": "Il gatto dorme sulla sedia."}
 LEAKS = {
     "fr_a-1": ("Ouvrez la porte.", "the same utterance is in train"),
-    "fr_a-2": ("Le chat dort.", "the same utterance is in dev_fr"),
-    "fr_a-3": ("Le chien aussi.", "the same utterance is in test_fr"),
-    "fr_c-1": ("le train, part à huit heures", "the same transcript is in dev_fr"),
-    "fr_c-2": ("NOUS  MANGEONS DU PAIN FRAIS", "the same transcript is in test_fr"),
-    "fr_c-3": ("On mange du pain.", "its translation is a reference of test_fr: We are eating"),
-    "fr_c-4": ("Le train de huit heures.", "its translation is a reference of dev_fr: the train"),
+    "fr_a-2": ("Le chat dort.", "the same utterance is in dev"),
+    "fr_a-3": ("Le chien aussi.", "the same utterance is in test"),
+    "fr_c-1": ("le train, part à huit heures", "the same transcript is in dev"),
+    "fr_c-2": ("NOUS  MANGEONS DU PAIN FRAIS", "the same transcript is in test"),
+    "fr_c-3": ("On mange du pain.", "its translation is a reference of test: We are eating"),
+    "fr_c-4": ("Le train de huit heures.", "its translation is a reference of dev: the train"),
     "fr_c-5": ("Rien.", "its translation: empty text"),
     "fr_c-6": ("Encore.", "200 tokens, more than 128"),
 }
@@ -51,7 +53,7 @@ def write_set(folder: Path, texts: dict[str, tuple[str, ...]]) -> None:
 
 @pytest.fixture
 def raw(tmp_path) -> Path:
-    for name, texts in {"train": TRAIN, "dev_fr": DEV, "test_fr": TEST}.items():
+    for name, texts in {"train": TRAIN, "dev": DEV, "test": TEST}.items():
         write_set(tmp_path / name, texts)
     sources = FRESH | {key: text for key, (text, _) in LEAKS.items()}
     write_set(tmp_path / "untranslated", {key: (text,) for key, text in sources.items()})
@@ -69,7 +71,9 @@ def count_words(texts: list[str]) -> list[int]:
 
 def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
     tables = kaldi.read_dir(raw / "untranslated")
-    whole, dropped = pseudo.make_pseudo(tables, pseudo.read_known(raw), translate, count_words)
+    whole, dropped = pseudo.make_pseudo(
+        tables, read_held_out(raw / "train", "dev test"), translate, count_words
+    )
     assert whole["text.tgt"] == {key: f"Translation of {text}" for key, text in FRESH.items()}
     assert all(table.keys() == FRESH.keys() for table in whole.values())
     reasons = {item.utterance: item.reason for item in dropped}
@@ -79,19 +83,19 @@ def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
 
 
 def test_sentences_are_compared_without_case_punctuation_and_spaces():
-    assert pseudo.words("O’Clock, 8!") == pseudo.words("o'clock 8")
-    assert pseudo.words("你好，世界。") == pseudo.words("你好世界")
-    assert pseudo.words("பேசு") != pseudo.words("பசி")  # vowel signs count
-    assert pseudo.words("où") != pseudo.words("ou")
+    assert letters("O’Clock, 8!") == letters("o'clock 8")
+    assert letters("你好，世界。") == letters("你好世界")
+    assert letters("பேசு") != letters("பசி")  # vowel signs count
+    assert letters("où") != letters("ou")
 
 
 def test_nothing_left_or_nothing_to_compare_with(raw):
-    known = pseudo.read_known(raw)
-    with pytest.raises(DataError, match="no pseudo data: the same utterance is in dev_fr"):
-        pseudo.check_any_new(kaldi.read_table(raw / "dev_fr/text.src"), known)
-    (raw / "test_fr").rename(raw / "elsewhere")
-    with pytest.raises(DataError, match="no test_<lang>, whose sentences to leave out"):
-        pseudo.read_known(raw)
+    known = read_held_out(raw / "train", "dev test")
+    with pytest.raises(DataError, match=r"none may be used: fr_a-2 \(the same .* in dev\)"):
+        leave_out(kaldi.read_dir(raw / "dev"), known)
+    (raw / "test").rename(raw / "elsewhere")
+    with pytest.raises(DataError, match="test: no such directory"):
+        read_held_out(raw / "train", "dev test")
 
 
 def shared(one: Path, other: Path) -> set[str]:
@@ -115,17 +119,17 @@ def test_the_tools_of_stage_4(raw, language_model):
     first = kaldi.read_table(raw / "untranslated_pseudo" / "text.tgt")
     run_tool("combine_sets", "--out", raw / "both", raw / "train", raw / "untranslated_pseudo")
     assert kaldi.validate_dir(raw / "both") == len(TRAIN) + len(first)
-    assert shared(raw / "both", raw / "dev_fr") == shared(raw / "both", raw / "test_fr") == set()
-    assert len(shared(raw / "untranslated", raw / "dev_fr")) == 2  # planted: an id, a sentence
+    assert shared(raw / "both", raw / "dev") == shared(raw / "both", raw / "test") == set()
+    assert len(shared(raw / "untranslated", raw / "dev")) == 2  # planted: an id, a sentence
 
     leak = first["fr_b-1"]
-    write_set(raw / "test_fr", TEST | {"fr_z-1": ("Autre chose.", leak.upper())})
+    write_set(raw / "test", TEST | {"fr_z-1": ("Autre chose.", leak.upper())})
     run_tool(*command, raw / "untranslated", "--out", raw / "untranslated_pseudo")
     second = kaldi.read_table(raw / "untranslated_pseudo" / "text.tgt")
     assert second == {key: text for key, text in first.items() if text != leak}
-    assert f"reference of test_fr: {leak}" in (
-        raw / "untranslated_pseudo" / "dropped.tsv"
-    ).read_text("utf-8")
+    assert f"reference of test: {leak}" in (raw / "untranslated_pseudo" / "dropped.tsv").read_text(
+        "utf-8"
+    )
 
 
 def test_bad_input_of_the_tools(raw):
@@ -140,3 +144,28 @@ def test_bad_input_of_the_tools(raw):
         f"error: {raw}/untranslated and {raw}/train: only one of them has text.tgt\n"
     )
     assert not (raw / "out").exists()
+
+
+def test_further_sets_repeat_nothing_of_dev_and_test(raw):
+    """Whatever the test set is called, and whichever of the two languages gives a leak away."""
+    (raw / "test").rename(raw / "tst-COMMON")
+    write_set(
+        raw / "spoken",
+        {
+            "fr_s-1": ("Il pleut.", "It is raining."),
+            "fr_s-2": ("Le train part à huit heures", "Something else."),
+            "fr_s-3": ("Autre chose.", "we are eating FRESH bread"),
+            "fr_a-1": ("La porte.", "The door."),
+        },
+    )
+    options = ("--held_out", "dev tst-COMMON", "--out", raw / "both", raw / "train")
+    done = run_tool("combine_sets", *options, raw / "spoken")
+    assert done.stdout.endswith("2 utterances\n3 left out, see repeated.tsv\n")
+    assert kaldi.read_table(raw / "both/text.src").keys() == {"fr_a-1", "fr_s-1"}
+    reasons = (raw / "both/repeated.tsv").read_text("utf-8")
+    assert "fr_s-2\tfr\tthe same transcript is in dev\n" in reasons
+    assert "fr_s-3\tfr\tits translation is a reference of tst-COMMON: we are" in reasons
+    assert "fr_a-1\tfr\tthe same utterance is in train\n" in reasons
+    done = run_tool("combine_sets", *options, raw / "tst-COMMON", check=False)
+    assert done.returncode == 1
+    assert "tst-COMMON: none may be used: fr_a-3 (the same utterance is in tst-" in done.stderr

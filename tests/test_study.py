@@ -16,6 +16,7 @@ from conftest import PAIRS, ROOT, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
 
 from comsl.corpora.kaldi import read_table, write_table, write_text
+from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation import scoring, study
 from comsl.training.overrides import espnet_options, run_options
@@ -293,7 +294,7 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_sentences():
 
     whole = references["es"] | references["it"]
     groups = [["g"], ["a", "d", "e", "f"], ["c"], ["b"]]
-    groups.sort(key=lambda group: scoring.normalise(whole[group[0]]))
+    groups.sort(key=lambda group: normalise(whole[group[0]]))
     generator = np.random.default_rng(study.SEED)
     bleus, likelihoods = [], []
     for _ in range(1000):

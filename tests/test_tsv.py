@@ -11,7 +11,7 @@ import soundfile
 from conftest import ROOT, run_tool
 
 from comsl.corpora import kaldi, tsv
-from comsl.corpora.pseudo import words
+from comsl.corpora.text import letters
 from comsl.errors import DataError
 
 HEADER = ["audio", "lang", "transcript", "translation", "split", "start", "end", "speaker"]
@@ -72,7 +72,7 @@ def test_made_sets_share_no_sentence_whatever_the_order(audio: Path) -> None:
     for field in ("text.src", "text.tgt"):
         for name in sets:
             for text in read(first, field, f"{name}_*").values():
-                assert home.setdefault((field, words(text)), name) == name
+                assert home.setdefault((field, letters(text)), name) == name
     assert 8 <= len(sets["test"]) <= 50
     assert len(sets["train"]) > 300
     random.Random(0).shuffle(rows)

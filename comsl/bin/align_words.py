@@ -9,8 +9,8 @@ import numpy as np
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table
+from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, check_window, open_waves
-from comsl.languages import sets_of
 from comsl.parts import Job, add_options, make_part
 
 

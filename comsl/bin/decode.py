@@ -5,9 +5,9 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
-from comsl.languages import sets_of
 from comsl.parts import Job, add_options, make_part
 
 TASKS = ("st", "asr", "mt")

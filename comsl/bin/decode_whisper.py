@@ -6,6 +6,7 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.kaldi import atomic_dir, read_table, write_table
+from comsl.corpora.sets import folder_name
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.languages import language
@@ -40,7 +41,7 @@ def main() -> None:
     if not tasks or not set(tasks) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
     langs = [language(code) for code in args.langs.split()]
-    sets = {f"{name}_{lang.code}": lang for name, lang in product(args.sets.split(), langs)}
+    sets = {folder_name(name, lang.code): lang for name, lang in product(args.sets.split(), langs)}
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
 
     def work(part: Path, job: Job) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_text
+from comsl.corpora.sets import sets_of
 from comsl.errors import DataError
-from comsl.languages import sets_of
 
 
 @command

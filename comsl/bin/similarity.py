@@ -16,9 +16,9 @@ import numpy as np
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, open_waves
 from comsl.errors import DataError
-from comsl.languages import sets_of
 from comsl.parts import Job, add_options, make_part
 
 Clips = dict[str, tuple[Wave, str, list]]  # waveform, transcript, words with their times

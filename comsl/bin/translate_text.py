@@ -1,6 +1,7 @@
 """Stage 4: pseudo speech translation data: translate the transcripts of sets that lack one.
 
-Utterances and sentences of dev and test are left out, and listed in dropped.tsv with the reason.
+What the training set or the sets held out have already, an utterance or a sentence, is left out and
+listed in dropped.tsv with the reason.
 """
 
 import argparse
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.corpora.sets import HELD_OUT, TRAIN
 from comsl.parts import Job, add_options, make_part
 
 
@@ -17,8 +19,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="language model: experiment or checkpoint")
     parser.add_argument(
-        "--raw", type=Path, required=True, help="stage 2's folder: train, dev, test"
+        "--raw", type=Path, required=True, help="stage 2's folder, with train and --held_out"
     )
+    parser.add_argument("--held_out", default=HELD_OUT, help="sets that the data may not repeat")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="sets to translate")
     parser.add_argument("--out", type=Path, required=True, help="the set to write")
     add_options(parser)
@@ -29,18 +32,18 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Translate the sets, together, into one set; each job its share of it."""
     args = parser().parse_args()
-    from comsl.corpora import kaldi, pseudo
+    from comsl.corpora import held_out, kaldi
 
     for folder in args.data:
-        kaldi.validate_dir(folder, translated=False)
+        kaldi.validate_dir(folder, texts=["text.src"])
     tables = kaldi.combine([kaldi.read_dir(folder) for folder in args.data])
-    known = pseudo.read_known(args.raw)
-    pseudo.check_any_new(tables["text.src"], known)
+    known = held_out.read_held_out(args.raw / TRAIN, args.held_out)
+    held_out.leave_out(tables, known)  # tells at once if nothing may be used
 
     from comsl.inference import choose_checkpoint
 
     model = choose_checkpoint(Path(args.model))
-    others = [args.raw / "train", *args.raw.glob("dev_*"), *args.raw.glob("test_*")]
+    others = [args.raw / name for name in (TRAIN, *args.held_out.split())]
 
     def work(part: Path, job: Job) -> None:
         mine = set(job.share({key: len(text) for key, text in tables["text.src"].items()}))

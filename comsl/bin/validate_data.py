@@ -5,6 +5,7 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora import kaldi
+from comsl.corpora.sets import text_fields
 from comsl.errors import DataError
 
 
@@ -31,12 +32,7 @@ def main() -> None:
     for folder in parser().parse_args().folder:
         for path in find_sets(folder):
             audio = any((path / field).exists() for field in (*kaldi.AUDIO_FIELDS, "spk2utt"))
-            count = kaldi.validate_dir(
-                path,
-                audio=audio,
-                translated=not path.name.startswith("untranslated"),
-                transcribed=not path.name.startswith("untranscribed"),
-            )
+            count = kaldi.validate_dir(path, audio, text_fields(path.name))
             print(f"{path}: {count} utterances")
 
 

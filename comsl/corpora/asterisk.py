@@ -18,8 +18,9 @@ from comsl.corpora.asterisk_text import (
     read_tsv,
 )
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.parallel_text import normalise
+from comsl.corpora.sets import text_fields
 from comsl.corpora.split import fold_of
+from comsl.corpora.text import plain_words
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
 from comsl.errors import DataError
 
@@ -43,10 +44,10 @@ class Split:
 
     def set_of(self, english: str) -> str:
         """The set of an English sentence, the same under every key and in every language."""
-        words = normalise(english)
-        if len(words.split()) < PHRASE_WORDS:
+        sentence = plain_words(english)
+        if len(sentence.split()) < PHRASE_WORDS:
             return "train"
-        number = fold_of(words, self.folds)
+        number = fold_of(sentence, self.folds)
         return {self.fold: "test", (self.fold + 1) % self.folds: "dev"}.get(number, "train")
 
 
@@ -76,14 +77,14 @@ def prepare(
             prompts = list(_pair(release, english, recipe, split, dropped))
             # Sets have no English sentence in common already; a script may use a transcript for
             # two different English sentences.
-            unique = without_repeats(prompts, dropped, lambda prompt: [normalise(prompt.text)])
+            unique = without_repeats(prompts, dropped, lambda prompt: [plain_words(prompt.text)])
             for name, tables in make_sets(
                 temporary, _first(unique, limit), dropped, home=out
             ).items():
                 kaldi.write_dir(temporary / name, tables)
         write_dropped(temporary / "dropped.tsv", dropped)
     for folder in sorted(path for path in out.iterdir() if (path / "wav.scp").is_file()):
-        count = kaldi.validate_dir(folder, translated=not folder.name.startswith("untranslated"))
+        count = kaldi.validate_dir(folder, texts=text_fields(folder.name))
         logger.info("%s: %d utterances", folder, count)
 
 

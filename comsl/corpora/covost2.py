@@ -15,7 +15,8 @@ from comsl.corpora.archives import download, unpack
 from comsl.corpora.columns import clean, read_columns
 from comsl.corpora.common_voice import ESCAPE, Release
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
-from comsl.corpora.pseudo import Known, known_id_or_transcript, words
+from comsl.corpora.held_out import HeldOut
+from comsl.corpora.text import letters
 from comsl.corpora.utterances import Utterance, make_sets
 from comsl.errors import DataError
 from comsl.languages import LANGUAGES
@@ -222,7 +223,7 @@ def _make_untranslated(settings: Settings, job: Job, tables: list[Path]) -> None
     with common_voice.opened(job.source, job.lang, settings.out) as release:
         for row in release.validated(dropped):
             path, sentence = row["path"], row["sentence"]
-            if reason := known_id_or_transcript(path, clean(sentence), known):
+            if reason := known.reason(path, clean(sentence)):
                 excluded.append(Dropped(path, job.lang, reason))
             else:
                 rows.append(Row("untranslated", path, row["client_id"], sentence, ""))
@@ -232,15 +233,15 @@ def _make_untranslated(settings: Settings, job: Job, tables: list[Path]) -> None
     _write(settings.out, job, sets, dropped + excluded)
 
 
-def _known(out: Path, lang: str, tables: list[Path]) -> Known:
+def _known(out: Path, lang: str, tables: list[Path]) -> HeldOut:
     """Every clip of CoVoST 2's tables, every sentence of dev and test."""
     rows = (row for table in tables for _, row in read_columns(table, ("path",), [], lang, ESCAPE))
     transcripts = {
-        words(text): f"{name}_{lang}"
+        letters(text): f"{name}_{lang}"
         for name in ("dev", "test")
         for text in kaldi.read_table(out / f"{name}_{lang}" / "text.src").values()
     }
-    return Known(dict.fromkeys((row["path"] for row in rows), "CoVoST 2"), transcripts, {})
+    return HeldOut(dict.fromkeys((row["path"] for row in rows), "CoVoST 2"), transcripts, {})
 
 
 def _make_sets(

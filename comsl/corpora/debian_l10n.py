@@ -9,12 +9,12 @@ from comsl.corpora.parallel_text import (
     MIN_WORDS,
     Pair,
     dev_sentences,
-    normalise,
     pairs_of,
     sentences,
     unique,
 )
 from comsl.corpora.split import is_held_out
+from comsl.corpora.text import plain_words
 from comsl.errors import DataError
 
 GAMES = {"fillets-ng-data": fillets.pairs, "tuxpaint-stamps-default": tuxpaint.pairs}
@@ -59,7 +59,7 @@ def read_packages(path: Path) -> list[str]:
 
 def excluded(texts: list[str]) -> set[str]:
     """The texts, normalised, and the sentences of each."""
-    parts = {normalise(part) for text in texts for part in (text, *sentences(text))}
+    parts = {plain_words(part) for text in texts for part in (text, *sentences(text))}
     return parts - {""}
 
 
@@ -74,7 +74,7 @@ def _collect(folders, lang: str, banned: set[str], counts) -> list[Pair]:
     found, left_out = [], 0
     for package, folder in folders.items():
         pairs = [pair for raw in _raw(package, folder, lang) for pair in pairs_of(*raw, lang)]
-        kept = [pair for pair in pairs if not banned & {normalise(side) for side in pair}]
+        kept = [pair for pair in pairs if not banned & {plain_words(side) for side in pair}]
         counts[package][lang] = len(kept)
         left_out += len(pairs) - len(kept)
         found += kept
@@ -101,12 +101,12 @@ def _split(corpora: dict[str, list[Pair]], dev_size: int, out: Path) -> None:
     both: dict[str, list[kaldi.Tables]] = {"train": [], "dev": []}
     for lang, pairs in corpora.items():
         keys = {pair: f"{lang}-{number:06}" for number, pair in enumerate(pairs)}
-        first = {normalise(pair.tgt): pair for pair in reversed(pairs)}
+        first = {plain_words(pair.tgt): pair for pair in reversed(pairs)}
         dev = [first[sentence] for sentence in dev_sentences(pairs, dev_size)]
         train = [
             pair
             for pair in pairs
-            if len(pair.tgt.split()) >= MIN_WORDS and not is_held_out(normalise(pair.tgt))
+            if len(pair.tgt.split()) >= MIN_WORDS and not is_held_out(plain_words(pair.tgt))
         ]
         for name, part in (("train", train), ("dev", dev)):
             tables = {

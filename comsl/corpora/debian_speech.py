@@ -9,8 +9,9 @@ from typing import NamedTuple
 from comsl.corpora import debian, drascula, festvox, fillets, kaldi, tuxpaint
 from comsl.corpora.debian_l10n import excluded
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.parallel_text import Pair, clean, clean_pair, normalise
+from comsl.corpora.parallel_text import Pair, clean, clean_pair
 from comsl.corpora.split import is_held_out
+from comsl.corpora.text import plain_words
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
 
 PACKAGES = {
@@ -63,7 +64,7 @@ def _utterances(
     for one in _recordings(folders, lang, downloads):
         identifier = f"{one.speaker}-{one.name.replace('/', '_')}"
         kind, pair = _judge(one, lang)
-        if pair and banned & {normalise(side) for side in pair}:
+        if pair and banned & {plain_words(side) for side in pair}:
             pair, kind = None, "a prompt of egs2/asterisk"
         if not pair:
             dropped.append(Dropped(identifier, lang, kind))
@@ -76,7 +77,7 @@ def _judge(one: Recording, lang: str) -> tuple[str, Pair | None]:
     """The set that a recording is for, and its cleaned texts; or why it is for none."""
     if not one.english:
         return "untranslated", Pair(one.text, "")
-    held_out = is_held_out(normalise(one.english))
+    held_out = is_held_out(plain_words(one.english))
     if not one.text:
         if held_out:
             return "its translation is held out", None
@@ -87,7 +88,7 @@ def _judge(one: Recording, lang: str) -> tuple[str, Pair | None]:
 
 
 def _sentences(utterance: Utterance) -> list[str]:
-    return [normalise(text) for text in (utterance.text, utterance.translation) if text]
+    return [plain_words(text) for text in (utterance.text, utterance.translation) if text]
 
 
 def _recordings(folders: dict[str, Path], lang: str, downloads: Path) -> Iterator[Recording]:

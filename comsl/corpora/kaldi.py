@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,19 +158,18 @@ def combine(parts: list[Tables]) -> Tables:
 
 
 def validate_dir(
-    folder: Path | str, audio: bool = True, translated: bool = True, transcribed: bool = True
+    folder: Path | str, audio: bool = True, texts: Sequence[str] = ("text.src", "text.tgt")
 ) -> int:
     """Check a whole directory; returns its number of utterances.
 
-    `audio`: speech tables are required (else text only); `translated`: so is `text.tgt`;
-    `transcribed`: so is `text.src`.
+    `audio`: speech tables are required (else text only); `texts`: those of transcripts and
+    translations that are.
     DataError names the file and utterance: missing or malformed table, ids that differ between
     tables, an id without its speaker's prefix, a bad duration, unknown language, empty or NaN text,
     missing audio.
     """
     folder = Path(folder)
-    required = ["utt2lang", *(["text.src"] * transcribed), *(["text.tgt"] * translated)]
-    required += AUDIO_FIELDS if audio else ()
+    required = ["utt2lang", *texts, *(AUDIO_FIELDS if audio else ())]
     tables = read_dir(folder) | {field: read_table(folder / field) for field in required}
     _check_ids(folder, tables)
     for utterance, code in tables["utt2lang"].items():

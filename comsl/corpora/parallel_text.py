@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from comsl.corpora.split import is_held_out
+from comsl.corpora.text import plain_words
 
 HOLE = "\ufffc"  # stands for something that can't be said; its sentence is dropped
 MIN_WORDS = 2  # of English, in train: single words are labels
@@ -51,11 +52,6 @@ _QUOTES = str.maketrans(
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(¿¡]?[^\W\d_a-zà-öø-ÿœа-яё])")
 _CYRILLIC = re.compile(r"[а-яё]", re.I)
 _LATIN = re.compile(r"[a-zà-öø-ÿœ]", re.I)
-
-
-def normalise(text: str) -> str:
-    """Words alone, case folded: what makes two sentences the same."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFC", text).casefold()))
 
 
 def pairs_of(src: str, tgt: str, lang: str) -> Iterator[Pair]:
@@ -123,7 +119,7 @@ def is_good(pair: Pair, lang: str) -> bool:
         return False
     if sorted(re.findall(r"\d+", src)) != sorted(re.findall(r"\d+", tgt)):
         return False
-    return normalise(src) != normalise(tgt) and _comparable(len(src), len(tgt))
+    return plain_words(src) != plain_words(tgt) and _comparable(len(src), len(tgt))
 
 
 def _mostly_letters(text: str) -> bool:
@@ -143,7 +139,7 @@ def unique(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs, sorted, without those that differ only in case and punctuation from another."""
     best = {}
     for pair in sorted(pairs):
-        best.setdefault((normalise(pair.src), normalise(pair.tgt)), pair)
+        best.setdefault((plain_words(pair.src), plain_words(pair.tgt)), pair)
     return sorted(best.values(), key=lambda pair: (pair.tgt, pair.src))
 
 
@@ -155,6 +151,8 @@ def is_whole(text: str) -> bool:
 def dev_sentences(pairs: Iterable[Pair], size: int) -> set[str]:
     """Normalised English of `size` whole sentences of those held out, the same choice whatever
     else is there."""
-    whole = {normalise(tgt) for _, tgt in pairs if len(tgt.split()) >= DEV_WORDS and is_whole(tgt)}
+    whole = {
+        plain_words(tgt) for _, tgt in pairs if len(tgt.split()) >= DEV_WORDS and is_whole(tgt)
+    }
     whole = {sentence for sentence in whole if is_held_out(sentence)}
     return set(sorted(whole, key=lambda text: hashlib.sha256(text.encode()).digest())[:size])

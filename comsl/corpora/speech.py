@@ -18,13 +18,9 @@ from comsl.corpora.dropped import Dropped, check_share, write_dropped
 from comsl.corpora.file_names import find_file
 from comsl.corpora.loudness import Measurement
 from comsl.corpora.samples import RATE
+from comsl.corpora.sets import SPOKEN, TRAIN, folder_name, sets_in, text_fields
 from comsl.errors import DataError
-from comsl.languages import language
 from comsl.processes import in_processes
-
-SETS = ("train", "dev", "test", "untranslated", "untranscribed", "spoken")
-COMBINED = ("train", "dev", "untranslated", "untranscribed", "spoken")
-LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +66,7 @@ class Speech:
 def prepare(
     data: Path, out: Path, langs: list[str], limits: Limits, copies: list[Copy], nj: int
 ) -> None:
-    """Read data/<set>_<lang>, write out/<set>_<lang>, out/<set> of COMBINED, dropped.tsv.
+    """Read data/<set>_<lang>, write out/<set>_<lang>, out/<set> of all languages, dropped.tsv.
 
     Converted audio goes beside `out`, to <out's parent>/audio, and is used again after an
     interruption; audio that is 16 kHz, mono FLAC or WAV already stays where it is. `copies`: of the
@@ -79,8 +75,8 @@ def prepare(
     dropped: list[Dropped] = []
     clips: list[Clip] = []
     for lang in langs:
-        for name in _sets(data, lang):
-            clips += _clips(data / name, name, lang, copies, out.parent / "audio", dropped)
+        for name in sets_in(data, lang):
+            clips += _clips(data, name, lang, copies, out.parent / "audio", dropped)
     total = len(clips) + len(dropped)
     work = partial(convert, limits=limits)
     results = list(in_processes(nj, work, clips, chunk=16, what="speech", unit="clip"))
@@ -90,26 +86,17 @@ def prepare(
     check_share(data, dropped, total, limits.max_dropped)
     sets = _tables(clips, results)
     with kaldi.atomic_dir(out) as temporary:
-        _write(temporary, sets, langs)
+        _write(temporary, sets)
         write_dropped(temporary / "dropped.tsv", dropped)
     logger.info("%s: %d of %d clips (the rest: dropped.tsv)", out, total - len(dropped), total)
 
 
-def _sets(data: Path, lang: str) -> list[str]:
-    """Names of a language's sets. DataError: unknown language, nothing prepared."""
-    names = [f"{name}_{language(lang).code}" for name in SETS]
-    if found := [name for name in names if (data / name).is_dir()]:
-        return found
-    raise DataError(f"{data}: no set in '{lang}' ({names[0]} ...); run stage 1 with that language")
-
-
 def _clips(
-    folder: Path, name: str, lang: str, copies: list[Copy], audio: Path, dropped: list[Dropped]
+    data: Path, name: str, lang: str, copies: list[Copy], audio: Path, dropped: list[Dropped]
 ) -> list[Clip]:
-    """The clips of a set, those without their texts left to `dropped`."""
-    required = [*kaldi.AUDIO_FIELDS, *kaldi.TEXT_FIELDS, "text.tgt"]
-    if lacking := LACKING.get(name.partition("_")[0]):
-        required.remove(lacking)
+    """The clips of a set in a language, those without their texts left to `dropped`."""
+    folder = data / folder_name(name, lang)
+    required = [*kaldi.AUDIO_FIELDS, "utt2lang", *text_fields(name)]
     tables = {field: kaldi.read_table(folder / field, empty_ok=True) for field in required}
     for code in set(tables["utt2lang"].values()) - {lang}:
         raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")
@@ -120,15 +107,15 @@ def _clips(
             dropped.append(Dropped(utterance, lang, fault))
             continue
         for copy in (Copy(), *_copies_of(name, copies)):
-            clips.append(_clip(name, lang, utterance, fields, copy, audio))
+            clips.append(_clip(name, lang, utterance, fields, copy, audio / folder.name))
     return clips
 
 
 def _copies_of(name: str, copies: list[Copy]) -> list[Copy]:
     """Those that a set has: synthetic speech has rates of its own, and is as clean as can be."""
-    if name.startswith("spoken_"):
+    if name == SPOKEN:
         return [copy for copy in copies if copy.augmented]
-    return copies if name.startswith("train_") else []
+    return copies if name == TRAIN else []
 
 
 def _fault(fields: dict[str, str]) -> str | None:
@@ -152,7 +139,7 @@ def _clip(
     """A copy of a clip."""
     utterance = copy.prefix + utterance
     fields = fields | {"utt2spk": copy.prefix + fields["utt2spk"]}
-    return Clip(name, utterance, lang, fields, copy, audio / name / f"{utterance}.flac")
+    return Clip(name, utterance, lang, fields, copy, audio / f"{utterance}.flac")
 
 
 def convert(clip: Clip, limits: Limits) -> Speech | str:
@@ -209,9 +196,9 @@ def _check_length(seconds: float, limits: Limits) -> None:
         )
 
 
-def _tables(clips: list[Clip], results: list[Speech | str]) -> dict[str, kaldi.Tables]:
-    """The tables of every set. DataError: a set of which nothing is left."""
-    sets: dict[str, kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
+def _tables(clips: list[Clip], results: list[Speech | str]) -> dict[tuple[str, str], kaldi.Tables]:
+    """The tables of every set and language. DataError: a set of which nothing is left."""
+    sets: dict[tuple[str, str], kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
     for clip, speech in zip(clips, results, strict=True):
         if isinstance(speech, str):
             continue
@@ -221,16 +208,17 @@ def _tables(clips: list[Clip], results: list[Speech | str]) -> dict[str, kaldi.T
             "utt2num_samples": str(speech.samples),
         }
         for field, value in values.items():
-            sets[clip.set][field][clip.utterance] = value
-    if lost := {clip.set for clip in clips} - sets.keys():
-        raise DataError(f"no utterance of {sorted(lost)[0]} is left; see the limits on duration")
+            sets[clip.set, clip.lang][field][clip.utterance] = value
+    if lost := {(clip.set, clip.lang) for clip in clips} - sets.keys():
+        name = folder_name(*min(lost))
+        raise DataError(f"no utterance of {name} is left; see the limits on duration")
     return sets
 
 
-def _write(out: Path, sets: dict[str, kaldi.Tables], langs: list[str]) -> None:
-    """The sets, and those of all languages together."""
-    for name, tables in sets.items():
-        kaldi.write_dir(out / name, tables)
-    for whole in COMBINED:
-        if parts := [sets[f"{whole}_{lang}"] for lang in langs if f"{whole}_{lang}" in sets]:
-            kaldi.write_dir(out / whole, kaldi.combine(parts))
+def _write(out: Path, sets: dict[tuple[str, str], kaldi.Tables]) -> None:
+    """The sets by language, and with all their languages together."""
+    for (name, lang), tables in sets.items():
+        kaldi.write_dir(out / folder_name(name, lang), tables)
+    for whole in {name for name, _ in sets}:
+        parts = [tables for (name, _), tables in sets.items() if name == whole]
+        kaldi.write_dir(out / whole, kaldi.combine(parts))

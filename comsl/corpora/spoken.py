@@ -18,8 +18,9 @@ import soundfile
 from comsl.corpora import kaldi
 from comsl.corpora.audio import write_flac
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.parallel_text import Pair, is_whole, normalise
+from comsl.corpora.parallel_text import Pair, is_whole
 from comsl.corpora.samples import RATE
+from comsl.corpora.text import plain_words
 from comsl.errors import DataError
 
 RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own
@@ -112,8 +113,7 @@ def _is_speakable(text: str, translation: str, words: tuple[int, int]) -> bool:
 
 def word_pairs(text: str) -> list[tuple[str, str]]:
     """Neighbouring words, of a normalised text."""
-    words = normalise(text).split()
-    return list(pairwise(words))
+    return list(pairwise(plain_words(text).split()))
 
 
 def _share(pairs: list[tuple[str, str]], known: set[tuple[str, str]]) -> float:

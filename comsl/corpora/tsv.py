@@ -13,8 +13,9 @@ from comsl.corpora import kaldi
 from comsl.corpora.columns import clean, read_columns
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
 from comsl.corpora.file_names import find_file
-from comsl.corpora.pseudo import words
+from comsl.corpora.sets import sets_of
 from comsl.corpora.split import fold_of
+from comsl.corpora.text import letters
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
 from comsl.errors import DataError
 from comsl.languages import language
@@ -191,7 +192,7 @@ def _set(row: dict[str, str], folds: int) -> str:
     if not text and not translation:
         raise DataError("neither transcript nor translation")
     if text and translation:
-        made = {0: "test", 1: "dev"}.get(fold_of(words(translation), folds), "train")
+        made = {0: "test", 1: "dev"}.get(fold_of(letters(translation), folds), "train")
         return split or made
     if split in ("dev", "test"):
         raise DataError(f"no {'translation' if text else 'transcript'}, which {split} needs")
@@ -206,16 +207,15 @@ def _is_given(row: dict[str, str], utterance: Utterance) -> bool:
 def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
     """What may not be in two sets: transcripts in a language, translations in any."""
     if utterance.text:
-        yield utterance.lang, words(utterance.text)
+        yield utterance.lang, letters(utterance.text)
     if utterance.translation:
-        yield "translation", words(utterance.translation)
+        yield "translation", letters(utterance.translation)
 
 
 def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:
     """DataError: nothing to train on, to choose models by, or to test a language on."""
-    found = {name.split("_")[0] for name in sets}
-    lost = [name for name in ("train", "dev") if name not in found]
-    lost += [f"test_{lang}" for lang in langs if f"test_{lang}" not in sets]
+    lost = [name for name in ("train", "dev") if not sets_of(name, " ".join(langs)).keys() & sets]
+    lost += [name for name in sets_of("test", " ".join(langs)) if name not in sets]
     if lost:
         raise DataError(
             f"{table}: no row for {lost[0]}; fill the column split, or, where it is empty, try"

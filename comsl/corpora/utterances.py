@@ -15,11 +15,10 @@ from comsl.corpora.audio import open_flac, read_blocks, stated_seconds
 from comsl.corpora.dropped import Dropped
 from comsl.corpora.loudness import Measurement
 from comsl.corpora.samples import RATE
+from comsl.corpora.sets import folder_name, rank
 from comsl.errors import DataError
 from comsl.processes import in_processes
 
-# What a set may not repeat stands before it.
-SETS = ("test", "dev", "train", "untranslated", "untranscribed")
 TOLERANCE = 0.05  # seconds that a file may lack of what its header states
 
 
@@ -27,7 +26,7 @@ TOLERANCE = 0.05  # seconds that a file may lack of what its header states
 class Utterance:
     """A recording, or `start` to `end` of one in seconds, with what is said in it.
 
-    set: one of SETS; id: begins with the speaker; flac: where its audio goes as 16 kHz mono,
+    set: any name; id: begins with the speaker; flac: where its audio goes as 16 kHz mono,
     relative to the corpus, None to leave it in `audio`; text, translation: "" where unknown.
     """
 
@@ -49,17 +48,19 @@ def without_repeats(
     sentences: Callable[[Utterance], Iterable[Hashable]],
     given: Collection[str] = (),
 ) -> list[Utterance]:
-    """Leave out of dev what test says, and of the other sets what dev or test says.
+    """Leave out of dev what a test set says, and of what is trained on what dev or a test set says.
 
     sentences: what of an utterance may not be in two sets; given: ids that stay in any case.
     """
     home: dict[Hashable, str] = {}
     kept = []
-    for utterance in sorted(utterances, key=lambda item: SETS.index(item.set)):
+    for utterance in sorted(utterances, key=lambda item: rank(item.set)):
         keys = list(sentences(utterance))
-        repeated = {home.get(key) for key in keys} & {"test", "dev"} - {utterance.set}
+        homes = [home[key] for key in keys if key in home]
+        repeated = [name for name in homes if rank(name) < rank(utterance.set)]
         if repeated and utterance.id not in given:
-            reason = f"would be in {utterance.set}, but {max(repeated)} has the same sentence"
+            first = min(repeated, key=rank)
+            reason = f"would be in {utterance.set}, but {first} has the same sentence"
             dropped.append(Dropped(utterance.id, utterance.lang, reason))
             continue
         kept.append(utterance)
@@ -94,7 +95,7 @@ def make_sets(
                 dropped.append(Dropped(utterance.id, utterance.lang, seconds))
                 continue
             for field, value in _fields(utterance, home or folder, seconds).items():
-                sets[f"{utterance.set}_{utterance.lang}"][field][utterance.id] = value
+                sets[folder_name(utterance.set, utterance.lang)][field][utterance.id] = value
     return sets
 
 

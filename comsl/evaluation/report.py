@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from comsl.corpora.kaldi import read_table, write_text
+from comsl.corpora.sets import folder_name
 from comsl.errors import DataError
 from comsl.evaluation.plots import draw_bars
 from comsl.evaluation.scoring import GROUPS, Output, Texts
@@ -261,12 +262,13 @@ def pick_samples(
     """
     samples = []
     for lang, texts in references["st"].items():
-        wav_scp = read_table(raw / f"{split}_{lang}" / "wav.scp")
+        path = raw / folder_name(split, lang) / "wav.scp"
+        wav_scp = read_table(path)
         utterances = [key for key in texts if len(texts[key].split()) >= 3] or list(texts)
         size = len(utterances)
         for key in (utterances[index * size // count] for index in range(min(count, size))):
             if key not in wav_scp:
-                raise DataError(f"{raw}/{split}_{lang}/wav.scp: no audio for utterance '{key}'")
+                raise DataError(f"{path}: no audio for utterance '{key}'")
             said = {o.label: o.texts[lang][key] for o in outputs if o.task != "asr"}
             audio = _audio_uri(key, Path(wav_scp[key]))
             transcript = references["asr"][lang].get(key, "")

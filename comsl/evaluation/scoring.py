@@ -1,12 +1,13 @@
 """Scores of translations (BLEU, chrF) and transcripts (WER, CER), in the form of `results.json`."""
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.corpora.kaldi import read_table
+from comsl.corpora.sets import folder_name
+from comsl.corpora.text import NORMALISER, normalise
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -15,10 +16,6 @@ Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
 BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
 GROUPS = ("high", "mid", "low")
-NORMALISER = (
-    "NFKC, lower case, punctuation (Unicode categories P*) removed, white space collapsed; "
-    "for characters (CER, where words have no spaces between them), white space removed"
-)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Output:
 def read_references(raw: Path, split: str, langs: Iterable[str]) -> dict[str, Texts]:
     """Reference texts by task: `raw/<split>_<lang>/text.{tgt,src}`. DataError as `read_table`."""
     by_file = {
-        name: {lang: read_table(raw / f"{split}_{lang}" / name) for lang in langs}
+        name: {lang: read_table(raw / folder_name(split, lang) / name) for lang in langs}
         for name in set(REFERENCES.values())
     }
     return {task: by_file[name] for task, name in REFERENCES.items()}
@@ -57,7 +54,7 @@ def read_outputs(
     outputs = []
     for name, folder in systems.items():
         for task, texts in references.items():
-            paths = {lang: folder / f"{split}_{lang}" / f"text.{task}" for lang in texts}
+            paths = {lang: folder / folder_name(split, lang) / f"text.{task}" for lang in texts}
             if not any(path.exists() for path in paths.values()):
                 continue
             hypotheses = {lang: _read_hypotheses(path, texts[lang]) for lang, path in paths.items()}
@@ -200,14 +197,6 @@ def summarise(values: Mapping[str, float]) -> dict[str, float]:
         means[group] = [value for lang, value in values.items() if language(lang).group == group]
     averages = {name: sum(group) / len(group) for name, group in means.items() if group}
     return {name: round(value, 2) for name, value in {**values, **averages}.items()}
-
-
-def normalise(text: str) -> str:
-    """Text as WER compares it: see NORMALISER."""
-    import jiwer
-
-    text = jiwer.RemovePunctuation()(unicodedata.normalize("NFKC", text).lower())
-    return " ".join(text.split())
 
 
 def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) -> float:

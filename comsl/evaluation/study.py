@@ -11,13 +11,14 @@ from pathlib import Path
 import yaml
 
 from comsl.corpora.kaldi import read_table
+from comsl.corpora.sets import folder_name
+from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation.curves import read_run
 from comsl.evaluation.scoring import (
     Output,
     Texts,
     bleu_metric,
-    normalise,
     paired_bootstrap,
     read_outputs,
     read_references,
@@ -105,7 +106,7 @@ def read_row(
             raise DataError(f"{folder / decode}: nothing is decoded here (stage 7)")
         texts.append(outputs[0].texts)
         for lang, reference in part.items():
-            nll |= read_nll(folder / decode / f"{split}_{lang}" / "nll.st", reference)
+            nll |= read_nll(folder / decode / folder_name(split, lang) / "nll.st", reference)
         costs.append(read_cost(folder))
     output = Output(label, "st", folds[0].experiments / name / decode, pool(texts))
     similarity = [fold.experiments / name / "report" / "similarity.json" for fold in folds]

@@ -1,0 +1,66 @@
+"""What dev and test say, in either language, and no further training data may repeat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from comsl.corpora.dropped import Dropped
+from comsl.corpora.kaldi import Tables, read_dir, read_table
+from comsl.corpora.text import letters
+from comsl.errors import DataError
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """utterances: ids that are used already -> the set that has them; transcripts, translations:
+    the sentences of dev and test, as `letters` gives them -> the set."""
+
+    utterances: dict[str, str]
+    transcripts: dict[str, str]
+    translations: dict[str, str]
+
+    def reason(self, utterance: str, transcript: str, translation: str = "") -> str | None:
+        """Why an utterance must not be trained on; None if it may. Texts may be unknown, ""."""
+        if home := self.utterances.get(utterance):
+            return f"the same utterance is in {home}"
+        if home := self.transcripts.get(letters(transcript)):
+            return f"the same transcript is in {home}"
+        if home := self.translations.get(letters(translation)):
+            return f"its translation is a reference of {home}: {translation}"
+        return None
+
+
+def read_held_out(train: Path, held_out: str) -> HeldOut:
+    """The ids of a training set, and the sets held out, such as "dev test", that lie beside it.
+    DataError: one of them is missing."""
+    known = HeldOut(dict.fromkeys(read_table(train / "utt2lang"), train.name), {}, {})
+    for name in held_out.split():
+        tables = read_dir(train.with_name(name))
+        known.utterances.update(dict.fromkeys(tables["utt2lang"], name))
+        known.transcripts.update((letters(text), name) for text in tables["text.src"].values())
+        known.translations.update((letters(text), name) for text in tables["text.tgt"].values())
+    return known
+
+
+def leave_out(tables: Tables, known: HeldOut) -> tuple[Tables, list[Dropped]]:
+    """The tables of a set without what is used or held out, and what was left out.
+    DataError: nothing is left."""
+    tables, dropped = without(tables, repeats(tables, known))
+    if not tables["utt2lang"]:
+        raise DataError(f"none may be used: {dropped[0]}, and so on for all")
+    return tables, dropped
+
+
+def repeats(tables: Tables, known: HeldOut) -> dict[str, str | None]:
+    """Utterance -> why it must not be trained on."""
+    texts = [tables.get(field, {}) for field in ("text.src", "text.tgt")]
+    ids = tables["utt2lang"]
+    return {key: known.reason(key, *(table.get(key, "") for table in texts)) for key in ids}
+
+
+def without(tables: Tables, reasons: Mapping[str, str | None]) -> tuple[Tables, list[Dropped]]:
+    """The tables of the utterances with no reason against them, and the others."""
+    langs = tables["utt2lang"]
+    dropped = [Dropped(key, langs[key], reason) for key, reason in reasons.items() if reason]
+    kept = [key for key, reason in reasons.items() if not reason]
+    return {field: {key: table[key] for key in kept} for field, table in tables.items()}, dropped

@@ -1,0 +1,49 @@
+"""Names of sets: the folder `<set>_<lang>` holds one language of a set, `<set>` all of them.
+
+A set may have any name, such as tst-COMMON. Those that begin like TRAINING are trained on, `dev`
+chooses models, and all others are test sets. A language's code has no underscore, so that with the
+language given the set's name is what stands before it.
+"""
+
+from pathlib import Path
+
+from comsl.errors import DataError
+from comsl.languages import language
+
+TRAIN, DEV, SPOKEN = "train", "dev", "spoken"  # the last by synthetic voices
+LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}  # sets without these texts
+HELD_OUT = f"{DEV} test"  # where nobody says otherwise
+TRAINING = (TRAIN, *LACKING, SPOKEN)
+
+
+def folder_name(name: str, lang: str) -> str:
+    """`test` and `fr` -> `test_fr`. DataError: unknown language."""
+    return f"{name}_{language(lang).code}"
+
+
+def sets_of(name: str, langs: str) -> dict[str, str]:
+    """`test` and "fr it" -> {"test_fr": "fr", "test_it": "it"}. DataError: unknown language."""
+    return {folder_name(name, lang): lang for lang in langs.split()}
+
+
+def sets_in(data: Path, lang: str) -> list[str]:
+    """Names of the sets that `data` has in a language. DataError: unknown language, or none."""
+    ending = folder_name("", lang)
+    folders = sorted(path.name for path in data.glob(f"*{ending}/"))
+    if names := [name.removesuffix(ending) for name in folders if not name.startswith(".")]:
+        return names
+    raise DataError(
+        f"{data}: no set in '{lang}' (train{ending} ...); run stage 1 with that language"
+    )
+
+
+def text_fields(name: str) -> list[str]:
+    """The tables of texts that a set, or a folder of one, must have."""
+    lacking = [field for start, field in LACKING.items() if name.startswith(start)]
+    return [field for field in ("text.src", "text.tgt") if field not in lacking]
+
+
+def rank(name: str) -> int:
+    """0 for test sets, 1 for dev, 2 for what is trained on: none may repeat what one before it
+    says."""
+    return 2 if name.startswith(TRAINING) else int(name == DEV)
