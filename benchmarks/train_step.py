@@ -127,9 +127,10 @@ class PublishedTraining(Training):
         from torch.nn.functional import pad
         from torch.nn.utils.rnn import pad_sequence
 
+        from comsl.corpora.samples import RATE
         from comsl.corpora.waves import read_wave
 
-        samples, speech, texts = int(SECONDS * 16000), [], []
+        samples, speech, texts = int(SECONDS * RATE), [], []
         for key in keys:
             path, source, target, lang = (table[key] for table in self.tables)
             wave = torch.from_numpy(read_wave(key, path))[:samples]

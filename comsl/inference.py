@@ -21,11 +21,11 @@ from comsl.corpora.waves import Wave, check_window
 from comsl.encoders.choices import choose, name_of
 from comsl.errors import DataError
 from comsl.languages import language
+from comsl.model.build import build_model
+from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
 from comsl.model.objectives.likelihood import likelihood
 from comsl.sequences import Sequences
-from comsl.training.build import build_model
-from comsl.training.checkpoints import trained_checkpoint
 
 Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
 AT_ONCE = 300  # seconds of speech that are held at once

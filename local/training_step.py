@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from comsl.cli import command
+from comsl.corpora.samples import RATE
 from comsl.dimensions import MBART_50, WHISPER
 
 TOP = Path(__file__).resolve().parent.parent
@@ -78,7 +79,7 @@ def make_batch(tokenizer, seconds: float) -> dict:
         torch.tensor([tokenizer.encode(text, lang)])
         for text, lang in zip(TEXTS, ("fr", "en"), strict=True)
     )
-    speech = 0.1 * torch.randn(1, round(16000 * seconds))
+    speech = 0.1 * torch.randn(1, round(RATE * seconds))
     batch = {"speech": speech, "source": source, "target": target}
     return batch | {f"{name}_lengths": torch.tensor([v.size(1)]) for name, v in batch.items()}
 

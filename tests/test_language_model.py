@@ -9,10 +9,10 @@ from sentencepiece import SentencePieceProcessor
 
 from comsl.errors import DataError
 from comsl.inference import choose_checkpoint
+from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
-from comsl.training.checkpoints import trained_checkpoint
 
 
 def test_a_missing_language_gets_a_token(tiny_lm, tokenizer, tmp_path):

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from comsl.encoders.cached import CachedStates
 from comsl.errors import DataError
 from comsl.model.adapter import Adapter
+from comsl.model.build import build_model
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
 from comsl.model.objectives.cml import choose_masked
 from comsl.model.settings import Settings
 from comsl.model.teacher import Teacher
 from comsl.sequences import Sequences
-from comsl.training.build import build_model
 
 ALL = {"w_st": 0.35, "w_asr": 0.35, "w_mt": 0.2, "w_cml": 0.1}
 OFF = dict.fromkeys(ALL, 0.0)

@@ -70,11 +70,13 @@ def places(tmp_path_factory, tiny_lm, language_model) -> dict[str, Path]:
         write_set(raw / f"test_{lang}", lang, texts)
         known = {f"{lang}_k-1": (f"Phrase {number}", f"Sentence {number}.")}
         for name in ("dev", "train"):
-            write_set(raw / (f"dev_{lang}" if name == "dev" else name), lang, known)
+            write_set(raw / name, lang, known)
         new = {f"{lang}_n-{i}": (f"{i} {source[:12]}", "") for i, (source, _) in enumerate(pairs)}
         write_set(raw / f"new_{lang}", lang, new | {f"{lang}_n-9": pairs[0]}, translated=False)
         words = {key: words_of(source, 0.5) for key, (source, _) in texts.items()}
         write_ctm(top / f"alignment/test_{lang}/words.ctm", words)
+    tests = [kaldi.read_dir(raw / f"test_{lang}") for lang in PAIRS]
+    kaldi.write_dir(raw / "test", kaldi.combine(tests))
     from comsl.tokenizer import Tokenizer
 
     torch.manual_seed(2)

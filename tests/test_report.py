@@ -19,7 +19,7 @@ from synthetic_set import (
 
 from comsl.errors import DataError
 from comsl.evaluation.curves import read_run
-from comsl.evaluation.report import Table
+from comsl.table import Table
 
 PNG = b"\x89PNG\r\n"
 

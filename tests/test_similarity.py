@@ -14,7 +14,7 @@ from comsl.corpora.kaldi import read_table
 from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
 from comsl.evaluation import report
-from comsl.evaluation.similarity import SECONDS, Similarity, average, compare, find_spans
+from comsl.evaluation.similarity import Similarity, average, compare, find_spans
 from comsl.evaluation.word_alignment import Word, write_ctm
 from comsl.inference import SpeechTranslator
 from comsl.model.adapter import Adapter
@@ -64,7 +64,8 @@ def test_cosine_of_every_token_and_position(model, wave, layer):
     assert "".join(found.tokens).replace("▁", " ").strip() == text
     positions = -(-model.speech_encoder.num_states(len(wave)) // 4)
     assert found.matrix.shape == (len(found.tokens), positions)
-    assert positions * SECONDS == pytest.approx(2.0, abs=SECONDS)  # 1.5 s and 0.5 s of silence
+    assert found.seconds == 0.08
+    assert positions * 0.08 == pytest.approx(2.0, abs=0.08)  # 1.5 s and 0.5 s of silence
     np.testing.assert_allclose(found.matrix, plain(model, wave, text, "it", layer), atol=1e-5)
 
 
@@ -127,10 +128,10 @@ def test_means_pair_by_pair():
                 continue
             pairs = aligned if span[0] <= middle < span[1] else unaligned
             pairs.append(matrix[row, position])
-    found = Similarity(list("abcde"), matrix, spans, wave)
+    found = Similarity(list("abcde"), matrix, spans, wave, 0.08)
     assert len(aligned) == 2 * 7 + 4  # 0 to 0.48 s twice, 1.04 to 1.28 s once
     assert found.means() == pytest.approx((np.mean(aligned), np.mean(unaligned)))
-    assert Similarity(["a"], matrix[:1], spans[:1], wave).means() is None
+    assert Similarity(["a"], matrix[:1], spans[:1], wave, 0.08).means() is None
 
 
 def test_models_alike_in_all_but_the_alignment_are_told_apart():
@@ -141,7 +142,7 @@ def test_models_alike_in_all_but_the_alignment_are_told_apart():
     ideal = np.repeat(np.eye(6), 5, axis=1)
     names = list("abcdef")
     matrices = {"same": ideal, "other": np.roll(ideal, 5, axis=1), "nearer": 0.5 + 0.5 * ideal}
-    values = {key: Similarity(names, m, spans, wave).means() for key, m in matrices.items()}
+    values = {key: Similarity(names, m, spans, wave, 0.08).means() for key, m in matrices.items()}
     table = {key: {"u": value} for key, value in values.items()}
     difference = average(table)["difference"]
     assert difference["same"] == pytest.approx(1)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 
 from comsl.baselines.whisper_model import WhisperModel
 from comsl.baselines.whisper_tokenizer import WhisperTokenizer
+from comsl.checks import check_settings
 from comsl.encoders.whisper_weights import load_whisper
-from comsl.training.checks import check_settings
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.task import ComSLTask, add_common_arguments, speech_encoder_choices
 

@@ -27,8 +27,8 @@ def main() -> None:
     import torch
 
     from comsl.inference import INTERPOLATED
+    from comsl.model.checkpoints import trained_checkpoint
     from comsl.model.language_model import LanguageModel
-    from comsl.training.checkpoints import trained_checkpoint
 
     tuned = torch.load(trained_checkpoint(args.model), map_location="cpu", weights_only=True)
     started = LanguageModel(args.start).state_dict(prefix="language_model.")

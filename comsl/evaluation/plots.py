@@ -133,10 +133,10 @@ def _draw_matrix(axes, similarity: "Similarity", lowest: float, highest: float):
     from matplotlib.patches import Rectangle
 
     from comsl.corpora.samples import RATE
-    from comsl.evaluation.similarity import SECONDS
 
     rows, columns = similarity.matrix.shape
-    left, right = -SECONDS / 2, (columns - 0.5) * SECONDS  # a position is at its centre
+    step = similarity.seconds
+    left, right = -step / 2, (columns - 0.5) * step  # a position is at its centre
     image = axes.imshow(
         similarity.matrix,
         aspect="auto",

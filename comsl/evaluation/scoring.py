@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from comsl.bleu import bleu_metric
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.corpora.text import NORMALISER, normalise
@@ -154,25 +155,6 @@ def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
 def align(hypotheses: Mapping[str, str], references: Mapping[str, str]) -> tuple[list, list]:
     """Two lists of texts in the same order, that of the references' utterances."""
     return [hypotheses[key] for key in references], list(references.values())
-
-
-def bleu_metric(target_lang: str):
-    """BLEU with sacreBLEU's defaults: mixed case, exponential smoothing, and the tokeniser that it
-    has for the language: 13a, Chinese `zh`, Japanese and Korean MeCab.
-
-    Characters where MeCab is not installed (`pip install "sacrebleu[ja,ko]"`), and for the other
-    languages without spaces, of which 13a would take whole sentences for words.
-    """
-    from sacrebleu.metrics import BLEU
-
-    target = language(target_lang)
-    try:
-        metric = BLEU(trg_lang=target.whisper)
-    except RuntimeError:  # no MeCab
-        return BLEU(tokenize="char")
-    if metric.tokenizer_signature == "13a" and not target.spaced:
-        return BLEU(tokenize="char")
-    return metric
 
 
 def _metrics(target_lang: str) -> dict:

@@ -12,12 +12,11 @@ from torch.nn.functional import normalize
 from comsl.corpora.kaldi import atomic_file
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
+from comsl.dimensions import DOWNSAMPLING
 from comsl.errors import DataError
 from comsl.evaluation.word_alignment import Word
 from comsl.inference import SpeechTranslator
 from comsl.sequences import Sequences
-
-SECONDS = 0.08  # a position of the speech: four encoder states of 20 ms
 
 Span = tuple[float, float]  # seconds
 
@@ -26,20 +25,21 @@ Span = tuple[float, float]  # seconds
 class Similarity:
     """Of one utterance: matrix (M, T'), its transcript's M tokens against T' positions of speech;
     spans: when the words that a token is of are said, None for punctuation; wave (samples,) at
-    16 kHz."""
+    16 kHz; seconds: from one position to the next."""
 
     tokens: list[str]
     matrix: np.ndarray
     spans: list[Span | None]
     wave: np.ndarray
+    seconds: float
 
     @property
     def aligned(self) -> np.ndarray:
         """(M, T') bool: pairs of a token and a position whose middle is in the token's span, but
         for those in silence."""
         positions = self.matrix.shape[1]
-        middles = np.arange(positions) * SECONDS
-        frame = round(SECONDS * RATE)
+        middles = np.arange(positions) * self.seconds
+        frame = round(self.seconds * RATE)
         padded = np.pad(self.wave, (frame // 2, positions * frame))
         heard = levels(padded, frame)[:positions] >= SILENCE
         spans = np.array([span or (0.0, 0.0) for span in self.spans]).reshape(-1, 2)
@@ -88,7 +88,8 @@ def compare(
     matrix = normalize(text_states[0, 1:-1], dim=-1) @ normalize(speech_states[0, 1:], dim=-1).T
     tokens = tokenizer.backend.convert_ids_to_tokens(ids[0, 1:-1].tolist())
     spans = find_spans(tokens, tokenizer.offsets(text), text, words)
-    return Similarity(tokens, matrix.float().cpu().numpy(), spans, wave)
+    seconds = DOWNSAMPLING / model.speech_encoder.frame_rate
+    return Similarity(tokens, matrix.float().cpu().numpy(), spans, wave, seconds)
 
 
 def find_spans(
@@ -122,6 +123,7 @@ def save_panels(folder: Path, utterance: str, panels: Sequence[tuple[str, Simila
         "spans": np.array([span or (np.nan, np.nan) for span in one.spans]).reshape(-1, 2),
         "wave": one.wave,
         "names": [name for name, _ in panels],
+        "seconds": [panel.seconds for _, panel in panels],
     }
     arrays |= {f"matrix_{number}": panel.matrix for number, (_, panel) in enumerate(panels)}
     path = folder / f"{utterance.replace('/', '_')}.npz"
@@ -135,8 +137,10 @@ def load_panels(path: Path) -> tuple[str, list[tuple[str, Similarity]]]:
         tokens, wave = arrays["tokens"].tolist(), arrays["wave"]
         spans = [None if np.isnan(span[0]) else tuple(span) for span in arrays["spans"].tolist()]
         panels = [
-            (name, Similarity(tokens, arrays[f"matrix_{number}"], spans, wave))
-            for number, name in enumerate(arrays["names"].tolist())
+            (name, Similarity(tokens, arrays[f"matrix_{number}"], spans, wave, seconds))
+            for number, (name, seconds) in enumerate(
+                zip(arrays["names"].tolist(), arrays["seconds"].tolist(), strict=True)
+            )
         ]
         return str(arrays["utterance"]), panels
 

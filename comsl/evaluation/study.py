@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from comsl.bleu import bleu_metric
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.corpora.text import normalise
@@ -18,7 +19,6 @@ from comsl.evaluation.curves import read_run
 from comsl.evaluation.scoring import (
     Output,
     Texts,
-    bleu_metric,
     paired_bootstrap,
     read_outputs,
     read_references,

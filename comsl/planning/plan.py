@@ -11,9 +11,9 @@ from math import ceil
 from pathlib import Path
 
 from comsl.errors import DataError
-from comsl.evaluation.report import Table
 from comsl.planning import counts
 from comsl.planning.counts import SIZES, Clip
+from comsl.table import Table
 
 COSTS = Path(__file__).with_name("costs.json")
 FRAMES = 50  # speech encoder states a second

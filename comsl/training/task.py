@@ -19,13 +19,13 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 from torch import distributed
 
+from comsl.checks import check_criteria, check_numbers, check_settings
 from comsl.errors import DataError
+from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts
 from comsl.model.composite import ComSLModel
 from comsl.model.settings import Settings
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import BucketBatchSampler
-from comsl.training.build import SPEECH_ENCODERS, build_model, check_parts
-from comsl.training.checks import check_criteria, check_numbers, check_settings
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.trainer import ComSLTrainer, added_statistics

@@ -16,7 +16,7 @@ from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
 
-from comsl.evaluation.scoring import bleu_metric
+from comsl.bleu import bleu_metric
 
 
 @dataclasses.dataclass

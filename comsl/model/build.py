@@ -3,6 +3,7 @@ import than all else, isn't needed for that."""
 
 import argparse
 
+from comsl.checks import check_settings
 from comsl.encoders.cached import CachedStates
 from comsl.encoders.choices import ENCODERS
 from comsl.errors import DataError
@@ -12,7 +13,6 @@ from comsl.model.language_model import LanguageModel
 from comsl.model.settings import Settings
 from comsl.model.teacher import Teacher
 from comsl.tokenizer import Tokenizer
-from comsl.training.checks import check_settings
 
 SPEECH_ENCODERS = ENCODERS | {"cached": CachedStates}
 
