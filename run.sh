@@ -216,7 +216,8 @@ stage_3() {
     fi
   fi
   [ -d "$start" ] || start=$language_model
-  python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev"
+  python -m comsl.bin.token_lengths --language_model "$start" "$raw/train" "$raw/dev" \
+    --test "$raw/${test_set}"_*
   data_options train train
   data_options valid dev
   train lm train --config "$lm_config" --language_model "$start" --output_dir "$exp/lm_train" "${options[@]}"

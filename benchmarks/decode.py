@@ -65,7 +65,9 @@ class Ours:
         waves = [read_wave(key, path) for _, key, path in named]
         langs = [lang for lang, _, _ in named]
         options = self.options
-        return self.translator.generate("st", waves, langs, options.beam_size, options.batch_size)
+        return self.translator.generate(
+            "st", waves, langs, options.batch_size, beam_size=options.beam_size
+        )
 
 
 class OpenAI:

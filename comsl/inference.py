@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,8 @@ from comsl.sequences import Sequences
 
 Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
 AT_ONCE = 300  # seconds of speech that are held at once
+
+logger = logging.getLogger(__name__)
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
 
@@ -115,39 +118,40 @@ class SpeechTranslator:
         check_window(lengths, self.model.speech_encoder.max_samples())
 
     def translate(
-        self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
+        self, audio: Audio | list[Audio], src_lang: str, **search: int
     ) -> str | list[str]:
         """Translation of speech in `src_lang` (Common Voice code).
 
         audio: a path; an array or tensor (samples,), (channels, samples) or (samples, channels)
         with its rate, as a pair or, as in Hugging Face's datasets, {"array", "sampling_rate"}; or a
         list of these. One longer than the encoder's window is split at its quietest places, and
-        a long file is never whole in memory. What is damaged in a file is left out.
+        a long file is never whole in memory. What is damaged in a file is left out. search:
+        beam_size and max_tokens, as `LanguageModel.generate` takes them.
         Returns text, a list of them for a list. DataError: unreadable, empty or silent audio.
         """
-        return self._from_speech("st", audio, src_lang, beam_size)
+        return self._from_speech("st", audio, src_lang, search)
 
     def transcribe(
-        self, audio: Audio | list[Audio], src_lang: str, beam_size: int = 5
+        self, audio: Audio | list[Audio], src_lang: str, **search: int
     ) -> str | list[str]:
         """Transcript of speech in `src_lang`, as `translate`."""
-        return self._from_speech("asr", audio, src_lang, beam_size)
+        return self._from_speech("asr", audio, src_lang, search)
 
     def translate_text(
-        self, text: str | list[str], src_lang: str, beam_size: int = 5
+        self, text: str | list[str], src_lang: str, **search: int
     ) -> str | list[str]:
-        """Translation of text in `src_lang`; a list of texts for a list."""
+        """Translation of text in `src_lang`, as `translate`; of an empty text it is empty."""
         texts = [text] if isinstance(text, str) else text
-        results = self.generate("mt", texts, [src_lang] * len(texts), beam_size)
+        results = self.generate("mt", texts, [src_lang] * len(texts), **search)
         return results[0] if isinstance(text, str) else results
 
-    def _from_speech(self, task: str, audio, src_lang: str, beam_size: int) -> str | list[str]:
+    def _from_speech(self, task: str, audio, src_lang: str, search: dict) -> str | list[str]:
         items = audio if isinstance(audio, list) else [audio]
         found: list[list[str]] = [[] for _ in items]
         window = self.model.speech_encoder.max_samples()
         for group in _groups(_pieces(items, window), AT_ONCE * RATE):
             waves = [wave for _, wave in group]
-            texts = self.generate(task, waves, [src_lang] * len(waves), beam_size)
+            texts = self.generate(task, waves, [src_lang] * len(waves), **search)
             for (index, _), text in zip(group, texts, strict=True):
                 found[index].append(text)
         space = " " if language(src_lang if task == "asr" else self.target_lang).spaced else ""
@@ -176,39 +180,52 @@ class SpeechTranslator:
         task: str,
         inputs: list[np.ndarray] | list[Wave] | list[str],
         langs: list[str],
-        beam_size: int = 5,
         batch_size: int = 32,
         on_batch: Callable[[dict[int, str]], None] = lambda texts: None,
+        **search: int,
     ) -> list[str]:
         """Texts of waveforms (samples,) at 16 kHz (`st`, `asr`) or of texts (`mt`).
 
-        Inputs of like length share a batch; languages may mix. on_batch: called with the texts of
-        every batch as it is done, by the place of its input.
+        Inputs of like length share a batch; languages may mix; an empty text has an empty one.
+        on_batch: called with the texts of every batch as it is done, by the place of its input.
+        search: as `LanguageModel.generate`. A warning says how many texts were cut.
         """
-        results = {}
-        for batch in _batches([len(item) for item in inputs], batch_size):
+        results = {i: "" for i, item in enumerate(inputs) if is_empty(item)}
+        if results:
+            on_batch(results)
+        lengths = {i: len(item) for i, item in enumerate(inputs) if i not in results}
+        cut = 0
+        for batch in _batches(lengths, batch_size):
             ids = self._generate(
-                task, [inputs[i] for i in batch], [langs[i] for i in batch], beam_size
+                task, [inputs[i] for i in batch], [langs[i] for i in batch], **search
             )
+            cut += sum(self.tokenizer.eos_id not in row[1:] for row in ids)
             texts = dict(zip(batch, map(self.tokenizer.decode, ids), strict=True))
             on_batch(texts)
             results |= texts
+        if cut:
+            logger.warning("%d of %d texts were cut at the limit of tokens", cut, len(inputs))
         return [results[index] for index in range(len(inputs))]
 
-    def _generate(self, task: str, inputs: list, langs: list[str], beam_size: int):
+    def _generate(self, task: str, inputs: list, langs: list[str], **search: int):
         codes = [self.tokenizer.code(lang) for lang in langs]
         target = codes if task == "asr" else [self.tokenizer.code(self.target_lang)] * len(codes)
         target = torch.tensor(target, device=self.device)
         if task == "mt":
-            rows = [
-                self.tokenizer.encode(text, lang) for text, lang in zip(inputs, langs, strict=True)
-            ]
-            return self.model.generate(task, target, self._pad(rows), beam_size=beam_size)
+            texts = zip(inputs, langs, strict=True)
+            rows = [self._fit(self.tokenizer.encode(text, lang)) for text, lang in texts]
+            return self.model.generate(task, target, self._pad(rows), **search)
         speech = self._pad(inputs)
         x = self._pad([[code] for code in codes])
-        return self.model.generate(
-            task, target, x, speech.values, speech.lengths, beam_size=beam_size
-        )
+        return self.model.generate(task, target, x, speech.values, speech.lengths, **search)
+
+    def _fit(self, ids: list[int]) -> list[int]:
+        """A text's tokens, as far as the language model has positions for them."""
+        positions = self.model.language_model.config.max_position_embeddings
+        if len(ids) <= positions:
+            return ids
+        logger.warning("a text of %d tokens is cut: the model takes %d", len(ids), positions)
+        return [*ids[: positions - 1], ids[-1]]
 
     def _pad(self, rows: list) -> Sequences:
         tensors = [torch.from_numpy(np.asarray(row)) for row in rows]
@@ -218,9 +235,14 @@ class SpeechTranslator:
         )
 
 
-def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+def is_empty(item: np.ndarray | Wave | str) -> bool:
+    """Whether it is a text in which nothing stands."""
+    return isinstance(item, str) and not item.strip()
+
+
+def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
     """Indices in batches of like length, the longest first: memory is known at once."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    order = sorted(lengths, key=lambda i: -lengths[i])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 

@@ -50,15 +50,15 @@ def generate(
     inputs: list[Wave] | list[str],
     langs: list[str],
     path: Path,
-    beam_size: int = 5,
     batch_size: int = 32,
+    **search: int,
 ) -> list[str]:
     """`translator.generate`, with every batch in the journal at `path` and a line of progress.
 
     What the journal has from the same model is not decoded again, nor is what occurs twice. The
     caller removes it once the texts are safe.
     """
-    journal = Journal(path, [_stamp(translator.file), task, beam_size])
+    journal = Journal(path, [_stamp(translator.file), task, search])
     keys = [_key(item, lang) for item, lang in zip(inputs, langs, strict=True)]
     todo = dict(zip(keys, zip(inputs, langs, strict=True), strict=True))
     todo = {key: item for key, item in todo.items() if key not in journal.texts}
@@ -73,7 +73,7 @@ def generate(
         logging.info(f"{task}: {done}/{known + len(todo)}, {time.monotonic() - start:.0f} s")
 
     items, item_langs = ([todo[key][i] for key in order] for i in range(2))
-    translator.generate(task, items, item_langs, beam_size, batch_size, keep)
+    translator.generate(task, items, item_langs, batch_size, keep, **search)
     return [journal.texts[key] for key in keys]
 
 

@@ -19,12 +19,12 @@ class Interrupted(SpeechTranslator):
         super().__init__(translator.model, translator.file)
         self.left, self.decoded = batches, 0
 
-    def _generate(self, task, inputs, langs, beam_size):
+    def _generate(self, task, inputs, langs, **search):
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
         self.decoded += len(inputs)
-        return super()._generate(task, inputs, langs, beam_size)
+        return super()._generate(task, inputs, langs, **search)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,16 @@ def test_another_search_or_model_starts_anew(translator, tmp_path, language_mode
     retrained = Interrupted(SpeechTranslator.from_pretrained(other), -1)
     generate(retrained, "mt", TEXTS, LANGS, path, beam_size=2)
     assert retrained.decoded == len(TEXTS)
+
+
+def test_empty_texts_stay_empty_and_long_ones_are_cut_with_a_warning(translator, tmp_path, caplog):
+    texts = ["", "Il pleut.", "  ", "La porte. " * 200]
+    found = translator.translate_text(texts, "fr", beam_size=1)
+    assert found[::2] == ["", ""]
+    assert found[1] == translator.translate_text("Il pleut.", "fr", beam_size=1) != ""
+    assert "tokens is cut: the model takes 256" in caplog.text
+    path = tmp_path / "text.mt.jsonl"
+    assert generate(translator, "mt", texts, ["fr"] * 4, path, beam_size=1) == found
+    assert translator.translate_text("", "fr") == ""
+    translator.translate_text(texts, "fr", beam_size=1, max_tokens=1)
+    assert "2 of 4 texts were cut at the limit of tokens" in caplog.text

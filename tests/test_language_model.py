@@ -57,6 +57,30 @@ def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
     assert generated[0] == model.config.eos_token_id
 
 
+def test_generation_ends_every_row_at_its_own_limit(tiny_lm, tokenizer):
+    """Whatever its batch, and a row that was cut has no </s>."""
+    model = LanguageModel(tiny_lm).eval()
+    with torch.no_grad():  # never the end by itself
+        model.mbart.final_logits_bias[0, tokenizer.eos_id] = -1000.0
+    rows = [tokenizer.encode(text, "fr") for text in ("Il pleut.", "La porte reste ouverte.")]
+    code = tokenizer.code("en")
+
+    def generate(rows: list[list[int]], **search) -> list[list[int]]:
+        lengths = torch.tensor([len(row) for row in rows])
+        values = torch.nn.utils.rnn.pad_sequence(map(torch.tensor, rows), batch_first=True)
+        memory, _ = model.encode(Sequences(model.embed(values), lengths))
+        found = model.generate(memory, torch.full_like(lengths, code), **search)
+        return [row[1:] for row in found]
+
+    for search in ({"beam_size": 1}, {"beam_size": 3}):
+        found = generate(rows, **search)
+        assert [len(row) for row in found] == [1 + 2 * len(row) + 50 for row in rows]
+        assert not [row for row in found if tokenizer.eos_id in row]
+        assert found == [generate([row], **search)[0] for row in rows]
+    assert [len(row) for row in generate(rows, max_tokens=7)] == [8, 8]
+    assert [len(row) for row in generate(rows, max_tokens=10**6, beam_size=1)] == [255, 255]
+
+
 def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     start = LanguageModel(tiny_lm).state_dict(prefix="language_model.")
     tuned = {name: weight + 1 for name, weight in start.items()}

@@ -43,3 +43,16 @@ def test_speech_and_transcript_must_fit_into_the_language_model(tmp_path):
     check_room(tmp_path, frames, positions=131)
     with pytest.raises(DataError, match=r"utterance 'b': .* take 131 positions, .* has 130; lower"):
         check_room(tmp_path, frames, positions=130)
+
+
+def test_a_text_of_the_test_set_that_does_not_fit_is_named_before_training(tiny_lm, tmp_path):
+    """Whose tiny model has 256 positions."""
+    train, test = (write_texts(tmp_path / name) for name in ("train", "test_fr"))
+    options = ["--language_model", tiny_lm, train, "--test", test]
+    run_tool("token_lengths", *options)
+    assert not (test / "target_shape").exists()
+    write_table(test / "text.tgt", read_table(test / "text.tgt") | {"fr-001": "It is. " * 200})
+    failed = run_tool("token_lengths", *options, check=False)
+    assert failed.returncode == 1
+    assert f"error: {test}/text.tgt: 1 texts don't fit" in failed.stderr
+    assert "256 positions, such as 'fr-001' of " in failed.stderr

@@ -29,6 +29,9 @@ def main() -> None:
         "translation is written as text.st",
     )
     parser.add_argument("--beam_size", type=int, default=5)
+    parser.add_argument(
+        "--max_tokens", type=int, help="Longest text; without it, as long as its input can be"
+    )
     parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     add_options(parser)
@@ -83,8 +86,9 @@ def decode(
         [tables[name][utterance] for name, utterance in utterances],
         [sets[name] for name, _ in utterances],
         journal := part / f"text.{suffix}.jsonl",
-        args.beam_size,
         args.batch_size,
+        beam_size=args.beam_size,
+        max_tokens=args.max_tokens,
     )
     for name in sets:
         table = {

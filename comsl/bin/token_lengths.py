@@ -1,6 +1,7 @@
 """Write the shape files that ESPnet batches by: tokens of both texts of every utterance.
 
-Utterances with a longer text are left out of them, and listed in the folder's dropped.tsv.
+Utterances with a longer text are left out of them, and listed in the folder's dropped.tsv. Nothing
+is left out of a test set: what of it doesn't fit the model is named at once, before any training.
 """
 
 import argparse
@@ -27,13 +28,35 @@ def main() -> None:
         nargs="+",
         help="Kaldi-style folders; source_shape and target_shape are written into them",
     )
+    parser.add_argument(
+        "--test", type=Path, nargs="*", default=[], help="Folders whose texts must fit the model"
+    )
     args = parser.parse_args()
+
+    from transformers import AutoConfig
 
     from comsl.tokenizer import Tokenizer
 
     tokenizer = Tokenizer(args.language_model)
+    positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
+    for folder in args.test:
+        check_texts(folder, tokenizer, positions)
     for folder in args.folders:
-        write_shapes(folder, tokenizer, args.max_tokens)
+        write_shapes(folder, tokenizer, min(args.max_tokens, positions))
+
+
+def check_texts(folder: Path, tokenizer, positions: int) -> None:
+    """DataError: a text of the set has more tokens than the model has positions."""
+    for text in SHAPES:
+        table = read_table(folder / text)
+        lengths = dict(zip(table, tokenizer.lengths(list(table.values())), strict=True))
+        if longer := {key: length for key, length in lengths.items() if length > positions}:
+            worst = max(longer, key=longer.get)
+            raise DataError(
+                f"{folder}/{text}: {len(longer)} texts don't fit the language model, which has"
+                f" {positions} positions, such as '{worst}' of {longer[worst]} tokens: shorten them"
+                " or remove their utterances from the corpus"
+            )
 
 
 def write_shapes(folder: Path, tokenizer, max_tokens: int) -> None:

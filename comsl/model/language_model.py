@@ -6,7 +6,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, MBartForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    MBartForConditionalGeneration,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
@@ -124,24 +129,52 @@ class LanguageModel(nn.Module):
 
     @torch.inference_mode()
     def generate(
-        self, memory: Sequences, codes: torch.Tensor, beam_size: int = 5, max_tokens: int = 128
+        self,
+        memory: Sequences,
+        codes: torch.Tensor,
+        beam_size: int = 5,
+        max_tokens: int | None = None,
     ) -> list[list[int]]:
-        """Beam search from encoder states (B, S, d); token ids of every row.
+        """Beam search from encoder states (B, S, d); token ids of every row, with `</s>` at their
+        end unless they were cut there.
 
         codes (B,): language tokens. The decoder starts with `[</s>, code]`, as in training.
+        max_tokens: the longest text; None follows what is translated, two tokens a state and 50
+        more. The model's positions bound either.
         """
-        start = torch.full_like(codes, self.config.eos_token_id)
+        end, start = self.config.eos_token_id, 2
+        limits = 2 * memory.lengths + 50 if max_tokens is None else 0 * memory.lengths + max_tokens
+        limits = limits.clamp(max=self.config.max_position_embeddings - start)
         output = self.mbart.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=memory.values),
             attention_mask=memory.mask.long(),
-            decoder_input_ids=torch.stack([start, codes], dim=1),
+            decoder_input_ids=torch.stack([torch.full_like(codes, end), codes], dim=1),
             # Without it, and with a configuration that names none, <s> would be put before them.
-            decoder_start_token_id=self.config.eos_token_id,
+            decoder_start_token_id=end,
             num_beams=beam_size,
-            max_new_tokens=max_tokens,
+            max_new_tokens=int(limits.max()) + 1,
+            logits_processor=LogitsProcessorList([_EndAt(start + limits, end, beam_size)]),
             do_sample=False,
         )
-        return output.tolist()
+        rows = zip(output.tolist(), limits.tolist(), strict=True)
+        return [
+            row[: start + limit] if row[start + limit : start + limit + 1] == [end] else row
+            for row, limit in rows
+        ]
+
+
+class _EndAt(LogitsProcessor):
+    """Every row of a batch ends at a length (B,) of its own, so that it doesn't depend on the
+    others'."""
+
+    def __init__(self, lengths: torch.Tensor, end: int, beam_size: int):
+        self.lengths, self.end = lengths.repeat_interleave(beam_size), end
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        full = self.lengths <= input_ids.size(1)
+        scores[full] = -torch.inf
+        scores[full, self.end] = 0.0
+        return scores
 
 
 @torch.no_grad()
