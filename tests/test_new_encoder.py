@@ -73,8 +73,7 @@ class Toy(SpeechEncoder):
         lengths = torch.tensor([len(piece) for piece in pieces])
         return states * valid(lengths, states.shape[1])[..., None]
 
-    @staticmethod
-    def run_block(block: nn.Module, states: Tensor, mask: Tensor | None) -> Tensor:
+    def run_block(self, block: nn.Module, states: Tensor, mask: Tensor | None) -> Tensor:
         return block(states, src_key_padding_mask=None if mask is None else ~mask)
 
 

@@ -104,9 +104,8 @@ class SpeechEncoder(AbsEncoder):
     def drop_front_end(self) -> None:
         """Delete the front end: cached states stand for what it and the blocks above it do."""
 
-    @staticmethod
     @abstractmethod
-    def run_block(block: nn.Module, states: Tensor, mask: Tensor | None) -> Tensor:
+    def run_block(self, block: nn.Module, states: Tensor, mask: Tensor | None) -> Tensor:
         """States (B, T, d) through one block, which must see no padding: mask (B, T), True before
         each utterance's end, or None where no row has any."""
 

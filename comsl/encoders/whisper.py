@@ -109,8 +109,9 @@ class WhisperEncoder(SpeechEncoder):
         mel = (torch.maximum(mel, peak - 8.0) + 4.0) / 4.0
         return mel * real, frames
 
-    @staticmethod
-    def run_block(block: ResidualAttentionBlock, states: Tensor, mask: Tensor | None) -> Tensor:
+    def run_block(
+        self, block: ResidualAttentionBlock, states: Tensor, mask: Tensor | None
+    ) -> Tensor:
         """The block's own forward, but for its attention."""
         attention, normed = block.attn, block.attn_ln(states)
         projections = attention.query(normed), attention.key(normed), attention.value(normed)
