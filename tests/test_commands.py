@@ -5,7 +5,7 @@ import sys
 
 from conftest import ROOT, run_process, write_texts
 
-HEAVY = ("torch", "transformers", "espnet2", "whisper", "matplotlib", "sacrebleu", "jiwer", "av")
+HEAVY = ("torch", "transformers", "espnet2", "whisper", "matplotlib", "sacrebleu", "jiwer")
 TOOLS = sorted(path.stem for path in (ROOT / "comsl/bin").glob("[a-z]*.py"))
 ESPNETS = {"train", "train_whisper"}  # their options are ESPnet's, so that it is imported
 
