@@ -24,7 +24,8 @@ from comsl.parts import Job, join
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 1}
 SETS = ("test_fr", "test_it")
 COMMANDS = {
-    "decode": "--model {experiment} --raw {raw} --langs 'fr it' --beam_size 2 --batch_size 2",
+    "decode": "--model {experiment} --raw {raw} --langs 'fr it' --beam_size 2 --batch_size 2"
+    " --max_tokens 12",
     "likelihood": "--model {experiment} --raw {raw} --langs 'fr it'",
     "extract_features": "--raw {raw} --sets 'test_fr test_it' --speech_encoder {whisper}"
     " --shard_utts 2 --batch_seconds 4",
