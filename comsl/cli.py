@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from comsl.errors import DataError
+from comsl.processes import loading
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
@@ -15,7 +16,8 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%X")
         try:
-            main()
+            with loading():
+                main()
         except (DataError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(1)

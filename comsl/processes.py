@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-
-from tqdm import tqdm
+from contextlib import contextmanager
 
 from comsl.errors import DataError
 
@@ -22,6 +21,8 @@ def in_processes[Item, Result](
 
     DataError: a process was killed, which leaves the others' work unfinished.
     """
+    from tqdm import tqdm
+
     with ProcessPoolExecutor(nj) as pool:
         work = pool.map(function, items, chunksize=chunk)
         try:
@@ -31,3 +32,17 @@ def in_processes[Item, Result](
                 f"{what}: one of {nj} processes was killed, most likely because memory ran out:"
                 " start again with fewer of them (--nj), or free some memory"
             ) from None
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """A block in which PyTorch's data loaders may have processes. DataError: one was killed."""
+    try:
+        yield
+    except RuntimeError as error:  # raised by PyTorch's handler of the signal
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            "a process that loads data was killed, most likely because memory ran out: start again"
+            " with fewer of them (num_workers) or smaller batches, or free some memory"
+        ) from None

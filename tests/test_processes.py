@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from test_prepare_speech import tone, write_set
 
+from comsl.cli import command
 from comsl.corpora import speech
 from comsl.errors import DataError
 from comsl.processes import in_processes
@@ -51,3 +53,25 @@ def test_stage_2_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch):
     with pytest.raises(DataError, match="processes was killed"):
         speech.prepare(tmp_path / "data", tmp_path / "dump/raw", ["fr"], limits, [], nj=2)
     assert not (tmp_path / "dump").exists()
+
+
+class Deadly(torch.utils.data.Dataset):
+    """Data of which the third item kills the process that reads it."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return die(index + 1)
+
+
+def test_a_killed_data_loader_ends_a_command_in_one_line(capsys):
+    @command
+    def main() -> None:
+        for _ in torch.utils.data.DataLoader(Deadly(), num_workers=1):
+            pass
+
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a process that loads data was killed, most likely because")
