@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     add("--raw", required=True, type=Path, help="folder with the sets (stage 2)")
     add("--out", required=True, type=Path, help="gets <set>/feats.scp")
     add("--sets", required=True, help='sets to encode, such as "train dev"')
-    add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--speech_encoder", default="base", help="name or path of a model")
     add("--language_model", help="folder of the one that must have room for the states (stage 3)")
     add("--silence", type=float, default=0.5, help="seconds of silence appended")
     add("--top_blocks", type=int, default=0, help="states below so many last blocks; 0: output")

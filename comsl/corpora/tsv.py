@@ -22,7 +22,7 @@ from comsl.languages import language
 
 COLUMNS = ("audio", "lang", "transcript", "translation")
 FURTHER_COLUMNS = ("split", "start", "end", "speaker", "target_lang")
-SPLITS = ("train", "dev", "test")
+TEST = ("test", "tst")  # so names of test sets begin, such as tst-COMMON
 LONGEST = 80  # bytes of a file's or speaker's name in an id; a file's name takes 255
 
 logger = logging.getLogger(__name__)
@@ -184,17 +184,17 @@ def _seconds(cell: str) -> float | None:
 def _set(row: dict[str, str], folds: int) -> str:
     """The row's set: what it says, else what the hash of its translation says.
 
-    DataError: none of SPLITS, nothing to learn from it, or dev or test without both texts.
+    DataError: none that it may be, nothing to learn from it, or dev or test without both texts.
     """
     split, text, translation = row["split"], row["transcript"], row["translation"]
-    if split not in ("", *SPLITS):
+    if not re.fullmatch(rf"|train|dev|({'|'.join(TEST)})[\w-]*", split):
         raise DataError(f"split '{split}': it takes train, dev or test, or nothing")
     if not text and not translation:
         raise DataError("neither transcript nor translation")
     if text and translation:
         made = {0: "test", 1: "dev"}.get(fold_of(letters(translation), folds), "train")
         return split or made
-    if split in ("dev", "test"):
+    if split and split != "train":
         raise DataError(f"no {'translation' if text else 'transcript'}, which {split} needs")
     return "untranslated" if text else "untranscribed"
 
@@ -215,7 +215,8 @@ def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
 def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:
     """DataError: nothing to train on, to choose models by, or to test a language on."""
     lost = [name for name in ("train", "dev") if not sets_of(name, " ".join(langs)).keys() & sets]
-    lost += [name for name in sets_of("test", " ".join(langs)) if name not in sets]
+    tests = [name for name in sets if name.startswith(TEST)]
+    lost += [f"test_{lang}" for lang in langs if not any(x.endswith(f"_{lang}") for x in tests)]
     if lost:
         raise DataError(
             f"{table}: no row for {lost[0]}; fill the column split, or, where it is empty, try"
