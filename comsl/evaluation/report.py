@@ -26,17 +26,19 @@ from comsl.table import Table
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
 STUDY_NOTE = (
-    "BLEU by language, on average, and of all languages together, the last with sacreBLEU's "
-    "interval and p of its paired bootstrap against {compared}; {utterances} utterances; splits of "
-    "the corpus whose test sets are pooled: {folds}. sacreBLEU draws utterances: where several "
-    "translate one sentence, its intervals and p are too small. NLL: negative log-likelihood a "
-    "token of the references given the speech (teacher-forced, in nats, lower is better). "
-    "Differences are to {compared}, their 95 % intervals by a paired bootstrap over the sentences "
-    "of the references. Similarity: mean cosine of a token with the speech of its word, less that "
-    "with the speech of other words, inside the language encoder. Updates and minutes of training "
-    "on one split; GB: peak memory of its process. "
-    "Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not ours. "
-    "Signature: {signature}"
+    "BLEU by language, on average, and of all languages together; {utterances} utterances; splits "
+    "of the corpus whose test sets are pooled: {folds}. NLL: negative log-likelihood a token of "
+    "the references given the speech (teacher-forced, in nats, lower is better). Differences are "
+    "to {compared}. 95 % intervals and p by a paired bootstrap over the {sentences} sentences of "
+    "the references: utterances that translate one sentence are drawn together. Similarity: mean "
+    "cosine of a token with the speech of its word, less that with the speech of other words, "
+    "inside the language encoder. Updates and minutes of training on one split; GB: peak memory "
+    "of its process. Published: by ComSL's authors on CoVoST 2, 21 languages, ComSL Medium, not "
+    "ours. BLEU's signature: {signature}"
+)
+WHISPER_NOTE = (
+    "Percent; texts normalised by openai-whisper's own normalisers, so that it compares with "
+    "published figures, and taken apart into characters where words have no spaces between them."
 )
 SIMILARITY_NOTE = (
     "Of states in layer {layer} of the language encoder: mean cosine of a token with the speech of "
@@ -84,12 +86,15 @@ def _commit() -> str:
 def score_tables(results: Mapping) -> list[Table]:
     """BLEU, chrF and WER tables of `results.json`, those that have rows."""
     signatures = {key: f"Signature: {value}" for key, value in results["signature"].items()}
+    if results["bleu_note"]:
+        signatures["bleu"] += f". {results['bleu_note']}"
     if published := results.get("published"):
         signatures["bleu"] += f". Published, not ours: {published['source']}"
     kinds = [
         ("bleu", "BLEU", signatures["bleu"]),
         ("chrf", "chrF", signatures["chrf"]),
         ("wer", "Word error rate", f"Percent; texts normalised: {results['normaliser']}."),
+        ("wer_whisper", "Word error rate by Whisper's normalisers", WHISPER_NOTE),
     ]
     return [
         _score_table(title, key, results, note)
@@ -135,15 +140,16 @@ def significance_table(results: Mapping) -> Table | None:
             f"{test['system']} against {test['baseline']}",
             _interval(test["score"], test["ci95"]),
             _interval(test["baseline_score"], test["baseline_ci95"]),
-            test["score"] - test["baseline_score"],
+            _signed_interval(test["score"] - test["baseline_score"], test["difference_ci95"], 1),
             f"{test['p_value']:.4f}",
         ]
         for test in tests
     ]
-    header = ["systems", "BLEU, 95 % interval", "baseline's", "difference", "p"]
+    header = ["systems", "BLEU, 95 % interval", "baseline's", "difference, 95 % interval", "p"]
     note = (
-        f"Paired bootstrap over all languages pooled, {tests[0]['utterances']} utterances. "
-        f"Signature: {tests[0]['signature']}"
+        f"All languages pooled, {tests[0]['utterances']} utterances. A paired bootstrap"
+        f" ({tests[0]['resamples']} resamples) over the {tests[0]['sentences']} sentences of the"
+        " references: utterances that translate one sentence are drawn together."
     )
     return Table("Significance", header, rows, note=note)
 
@@ -161,7 +167,12 @@ def study_table(results: Mapping) -> Table:
     header += ["NLL", "NLL difference, 95 % interval", "similarity"]
     header += ["updates", "minutes", "GB", "published"]
     rows = [_study_row(*pair, langs) for pair in zip(results["systems"], tests, strict=True)]
-    note = STUDY_NOTE.format(**tests[0], folds=results["folds"], compared=results["compared"])
+    note = STUDY_NOTE.format(
+        **tests[0],
+        folds=results["folds"],
+        compared=results["compared"],
+        signature=results["signature"]["bleu"],
+    )
     return Table(study_title(results), header, rows, note=note)
 
 

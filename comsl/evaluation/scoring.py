@@ -1,15 +1,17 @@
 """Scores of translations (BLEU, chrF) and transcripts (WER, CER), in the form of `results.json`."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comsl.bleu import bleu_metric
+from comsl.bleu import NO_MECAB, bleu_metric, lacks_mecab
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.corpora.text import NORMALISER, normalise
 from comsl.errors import DataError
+from comsl.evaluation.significance import compare_bleu
 from comsl.languages import language
 
 Texts = dict[str, dict[str, str]]  # language -> utterance -> text
@@ -17,6 +19,8 @@ Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
 BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
 GROUPS = ("high", "mid", "low")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,16 @@ def score(
     """
     if not outputs:
         raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")
+    bleu_note = NO_MECAB if lacks_mecab(target_lang) else ""
+    if bleu_note:
+        logger.warning(bleu_note)
     results = {
         "recipe": recipe,
         "split": split,
         "target_lang": target_lang,
         "signature": signatures(target_lang),
         "normaliser": NORMALISER,
+        "bleu_note": bleu_note,
         "systems": [
             _score_output(output, references[output.task], target_lang) for output in outputs
         ],
@@ -108,8 +116,7 @@ def score(
     baselines = [by_key[name, "st"] for name in BASELINES if (name, "st") in by_key]
     if ours and baselines:
         results["significance"] = [
-            paired_bootstrap(ours, baseline, references["st"], target_lang)
-            for baseline in baselines
+            significance(ours, baseline, references["st"], target_lang) for baseline in baselines
         ]
     return results
 
@@ -142,7 +149,12 @@ def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
     if output.task == "asr":
         rates = {lang: error_rate(lang, *pair) for lang, pair in pairs.items()}
         units = {lang: "word" if language(lang).spaced else "character" for lang in pairs}
-        return entry | {"wer": summarise(rates), "error_unit": units}
+        whisper = {lang: whisper_error_rate(lang, *pair) for lang, pair in pairs.items()}
+        return entry | {
+            "wer": summarise(rates),
+            "wer_whisper": summarise(whisper),
+            "error_unit": units,
+        }
     for name, metric in _metrics(target_lang).items():
         values = {
             lang: metric.corpus_score(hypotheses, [texts]).score
@@ -181,6 +193,19 @@ def summarise(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in {**values, **averages}.items()}
 
 
+def whisper_error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """WER in percent as OpenAI and those after it publish it: of texts that Whisper's own
+    normalisers have passed, which take a language without spaces apart into characters."""
+    import jiwer
+    from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
+
+    clean = BasicTextNormalizer(split_letters=not language(lang).spaced)
+    if lang == "en":
+        clean = EnglishTextNormalizer()
+    pair = [[" ".join(clean(text).split()) for text in side] for side in (references, hypotheses)]
+    return 100 * jiwer.wer(*pair)
+
+
 def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """WER in percent of normalised texts; CER where the language does not space its words."""
     import jiwer
@@ -191,42 +216,12 @@ def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) 
     return 100 * jiwer.cer(*([text.replace(" ", "") for text in side] for side in pair))
 
 
-def paired_bootstrap(
-    ours: Output, baseline: Output, references: Texts, target_lang: str = "en"
-) -> dict:
-    """sacreBLEU's paired bootstrap (1000 resamples, fixed seed) on all languages pooled.
-
-    `score` is BLEU of the pooled set, `ci95` its 95 % interval, `p_value` the share of resamples
-    whose difference is further from the resamples' mean than the difference is large. Utterances
-    are drawn as if independent. Memory: about 50 kB an utterance.
-    """
-    from sacrebleu.significance import PairedTest
-
-    pooled = [(output.label, _pool(output.texts, references)) for output in (baseline, ours)]
-    texts = [text for table in references.values() for text in table.values()]
-    test = PairedTest(pooled, {"BLEU": bleu_metric(target_lang)}, [texts], test_type="bs")
-    signature, scores = test()
-    theirs, own = scores["BLEU"]
-    # sacreBLEU counts resamples that differ by more than the systems do: none between equal ones
-    p_value = 1.0 if pooled[0][1] == pooled[1][1] else own.p_value
+def significance(ours: Output, baseline: Output, references: Texts, target_lang: str) -> dict:
+    """`compare_bleu` of two systems' outputs, with their names."""
     return {
         "metric": "bleu",
         "system": ours.name,
         "baseline": baseline.name,
         "task": ours.task,
-        "utterances": len(texts),
-        "score": round(own.score, 2),
-        "ci95": _interval(own),
-        "baseline_score": round(theirs.score, 2),
-        "baseline_ci95": _interval(theirs),
-        "p_value": round(p_value, 4),
-        "signature": str(signature["BLEU"]),
+        **compare_bleu(ours.texts, baseline.texts, references, target_lang),
     }
-
-
-def _interval(result) -> list[float]:
-    return [round(float(result.mean + sign * result.ci), 2) for sign in (-1, 1)]
-
-
-def _pool(texts: Texts, references: Texts) -> list[str]:
-    return [text for lang in references for text in align(texts[lang], references[lang])[0]]

@@ -4,33 +4,31 @@ Several splits of a corpus (folds) may share the work: the test sets of all are 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from comsl.bleu import bleu_metric
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
-from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation.curves import read_run
 from comsl.evaluation.scoring import (
     Output,
     Texts,
-    paired_bootstrap,
     read_outputs,
     read_references,
     score,
+    significance,
 )
+from comsl.evaluation.significance import interval, resample
 
 # BLEU on CoVoST 2, 21 languages, as published (method.md, section 6): not ours.
 PUBLISHED = {
     "ablation": {"1_st": 26.48, "2_mt": 26.31, "7_cml": 29.69, "8_pseudo": 30.77},
     "modality_gap": {"cml": 29.69},
 }
-RESAMPLES, SEED = 1000, 12345  # sacreBLEU's own
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,9 @@ def compare(
     """Everything that can be said of the rows, as the study's `results.json` holds it.
 
     whole: references of all folds pooled. Beside what `scoring.score` says, a row has the pooled
-    languages' BLEU with sacreBLEU's interval and its test against the row that it is compared with
-    (`significance`), `nll` per token, `similarity`, `cost`; differences of BLEU and of NLL have
-    intervals that take utterances of one sentence together (`sentence_interval`).
+    languages' BLEU with its interval and its test against the row that it is compared with
+    (`significance`), `nll` per token, `similarity`, `cost`; all intervals take utterances of one
+    sentence together.
     """
     results = score(recipe, split, {"st": whole}, [row.output for row in rows], target_lang)
     names = [row.name for row in rows]
@@ -175,8 +173,7 @@ def compare(
     for index, (row, entry) in enumerate(zip(rows, results["systems"], strict=True)):
         other = above(names, index)
         baseline = rows[names.index(other)] if other else row
-        test = paired_bootstrap(row.output, baseline.output, whole, target_lang)
-        test["difference_ci95"] = _bleu_interval(row, baseline, whole, target_lang)
+        test = significance(row.output, baseline.output, whole, target_lang)
         results["significance"].append(test)
         entry["nll"] = _compare_nll(row, baseline, whole)
         entry["similarity"] = row.similarity
@@ -187,29 +184,6 @@ def compare(
         }
         entry["published"] = PUBLISHED.get(study, {}).get(row.name)
     return results
-
-
-def _bleu_interval(row: Row, baseline: Row, whole: Texts, target_lang: str) -> list[float]:
-    metric = bleu_metric(target_lang)
-    metric.effective_order = True  # of single sentences: only says that they are meant
-
-    def counts(output: Output, lang: str, utterance: str) -> list[int]:
-        found = metric.sentence_score(output.texts[lang][utterance], [whole[lang][utterance]])
-        return [*found.counts, *found.totals, found.sys_len, found.ref_len]
-
-    def bleu(sums) -> float:
-        *ngrams, length, reference_length = (int(number) for number in sums)
-        order = len(ngrams) // 2
-        return metric.compute_bleu(
-            ngrams[:order], ngrams[order:], length, reference_length, smooth_method="exp"
-        ).score
-
-    statistics = [
-        [counts(one.output, lang, utterance) for one in (row, baseline)]
-        for lang, texts in whole.items()
-        for utterance in texts
-    ]
-    return sentence_interval(statistics, whole, bleu, digits=2)
 
 
 def _compare_nll(row: Row, baseline: Row, whole: Texts) -> dict:
@@ -227,33 +201,9 @@ def _compare_nll(row: Row, baseline: Row, whole: Texts) -> dict:
         per_token([sum(column) for column in zip(*side, strict=True)])
         for side in zip(*statistics, strict=True)
     )
+    draws = resample(statistics, whole, per_token)
     return {
         "per_token": round(own, 4),
         "difference": round(own - theirs, 4),
-        "ci95": sentence_interval(statistics, whole, per_token, digits=4),
+        "ci95": interval(draws[:, 0] - draws[:, 1], digits=4),
     }
-
-
-def sentence_interval(
-    statistics: Sequence, whole: Texts, measure: Callable, digits: int
-) -> list[float]:
-    """95 % interval of the difference between a row's and its baseline's `measure`.
-
-    A paired bootstrap over sentences of the target language, not over utterances: those that
-    translate one sentence are not independent. statistics (utterances, 2, k): what `measure` takes
-    the sums (k,) of, of the row and of the baseline; whole: the utterances' references.
-    """
-    import numpy as np
-
-    texts = [normalise(text) for part in whole.values() for text in part.values()]
-    sentences, places = np.unique(texts, return_inverse=True)
-    by_sentence = np.zeros((len(sentences), *np.shape(statistics)[1:]))
-    np.add.at(by_sentence, places, np.array(statistics, dtype=float))
-    generator = np.random.default_rng(SEED)
-    differences = []
-    for _ in range(RESAMPLES):
-        drawn = generator.integers(len(sentences), size=len(sentences))
-        times = np.bincount(drawn, minlength=len(sentences))
-        own, theirs = np.tensordot(times, by_sentence, 1)
-        differences.append(measure(own) - measure(theirs))
-    return [round(float(x), digits) for x in np.percentile(differences, [2.5, 97.5])]
