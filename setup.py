@@ -19,12 +19,6 @@ def pins(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def commands() -> list[str]:
-    """`comsl-<tool>` for every tool of comsl/bin."""
-    tools = sorted(path.stem for path in (TOP / "comsl/bin").glob("[a-z]*.py"))
-    return [f"comsl-{tool.replace('_', '-')}=comsl.bin.{tool}:main" for tool in tools]
-
-
 install_requires, development_requires = requirements()
 
 setup(
@@ -36,7 +30,7 @@ setup(
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["comsl", "comsl.*"]),
     include_package_data=True,
-    entry_points={"console_scripts": commands()},
+    entry_points={"console_scripts": ["comsl=comsl.__main__:main"]},
     install_requires=install_requires,
     extras_require={
         "development": development_requires,

@@ -1,11 +1,11 @@
 """One answer to "is it made already?": a record of what a thing was made from, beside the thing.
 
-A thing is a folder or a file, its record `<thing>.made.json`: the settings, and the content of what
-it reads by hash. Of a made thing that is its record's hash, of a user's file its bytes (of YAML and
-JSON what they say: comments don't count), of a large one size and time, and then the record says
-so. Where the record is the wanted one the thing is skipped; times of made things never count: what
-was deleted and made again is the same. `begin` and `finish` stand around what makes a thing,
-local/made.sh calls them for run.sh.
+A thing is a folder or a file, its record `<thing>.made.json`, as long as it isn't whole
+`<thing>.begun.json`: the settings, and the content of what it reads by hash. Of a made thing that
+is its record's hash, of a user's file its bytes (of YAML and JSON what they say: comments don't
+count), of a large one size and time, and then the record says so. Where the record is the wanted
+one the thing is skipped; times of made things never count: what was deleted and made again is the
+same. `begin` and `finish` stand around what makes a thing (`to_make` and `made` in run.sh).
 """
 
 import hashlib
@@ -30,31 +30,36 @@ ASIDE = "aside"  # in its own place; the earlier one, hours of training, gets th
 EARLIER = (REPLACE, HERE, KEEP, ASIDE)
 
 
-def record_of(thing: Path) -> Path:
-    """Where a thing's record lies."""
-    return thing.with_name(f"{thing.name}.made.json")
+def record_of(thing: Path, kind: str = "made") -> Path:
+    """Where a thing's record lies; kind: `made`, or `begun` as long as it isn't whole."""
+    return thing.with_name(f"{thing.name}.{kind}.json")
 
 
-def read_record(thing: Path) -> dict | None:
+def read_record(thing: Path, kind: str = "made") -> dict | None:
     """A thing's record; None where there is none. DataError: it isn't one."""
+    path = record_of(thing, kind)
     try:
-        return json.loads(record_of(thing).read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except ValueError:
-        raise DataError(f"{record_of(thing)}: no record; remove it, and what lies there") from None
+        raise DataError(f"{path}: no record; remove it, and what lies beside it") from None
 
 
-def is_finished(thing: Path) -> bool:
-    """Whether a thing is there, and whole."""
-    record = read_record(thing)
-    return bool(record and record["finished"]) and thing.exists()
+def is_whole(thing: Path) -> bool:
+    """Whether a thing is there, and made."""
+    return record_of(thing).is_file() and thing.exists()
+
+
+def is_made(thing: Path, wanted: dict) -> bool:
+    """Whether a thing is there, and made of what is wanted."""
+    return _same(read_record(thing), wanted) and thing.exists()
 
 
 def describe(
     settings: Mapping[str, str], reads: Sequence[Path], cached: Sequence[Path] = ()
 ) -> dict:
-    """The record, unfinished, of a thing that these settings and things make.
+    """The record of a thing that these settings and things make.
 
     settings: name -> value; of a value that names files, their content counts. cached: what it
     reads too, but may have been deleted since it was made. DataError: something isn't there.
@@ -64,7 +69,7 @@ def describe(
     sources = list({source["path"]: source for source in sources}.values())
     values = {name: _value(value) for name, value in settings.items()}
     record = {"settings": values, "reads": sources}
-    return {"hash": _identity(record), **record, "begun": None, "finished": None}
+    return {"hash": _identity(record), **record, "begun": _now()}
 
 
 def begin(
@@ -75,34 +80,34 @@ def begin(
     wanted: from `describe`; earlier: one of REPLACE, HERE, KEEP, ASIDE; deletable: once made, it
     need not be there any more. DataError: something that it reads is not made, or not whole.
     """
-    record, new = read_record(thing), _new(thing, earlier)
-    same = record is not None and record["hash"] == wanted["hash"]
-    if same and record["finished"] and (deletable or thing.exists()):
+    made, begun = read_record(thing), read_record(thing, "begun")
+    if is_made(thing, wanted) or (deletable and _same(made, wanted)):
         return None
     _check_reads(wanted)
-    begun = record if new == thing else read_record(new)
-    if begun is None or begun["hash"] != wanted["hash"]:
-        _clear(thing if new == thing else new, earlier, changes(begun, wanted))
-        begun = wanted | {"begun": _now()}
-    new.parent.mkdir(parents=True, exist_ok=True)
-    _write(new, begun | {"finished": None})
+    new = thing.with_name(f"{thing.name}.new") if earlier == REPLACE else thing
+    if not _same(begun, wanted):
+        _clear(new, earlier, changes(begun or made, wanted))
+        new.parent.mkdir(parents=True, exist_ok=True)
+        _write(record_of(thing, "begun"), wanted)
+    if new == thing:
+        record_of(thing).unlink(missing_ok=True)
     return new
+
+
+def _same(record: dict | None, wanted: dict) -> bool:
+    return record is not None and record["hash"] == wanted["hash"]
 
 
 def finish(thing: Path) -> None:
     """Say that a thing, wherever `begin` had it written, is whole. DataError: nothing was made."""
-    new = _new(thing, REPLACE)
-    record = read_record(new)
-    if record is None:
-        new, record = thing, read_record(thing)
-    if record is None or not os.path.lexists(new):
-        raise DataError(f"{thing}: nothing was made")
-    if new != thing:
+    new = thing.with_name(f"{thing.name}.new")
+    if os.path.lexists(new):
         record_of(thing).unlink(missing_ok=True)
         _remove(thing)
         new.rename(thing)
-        record_of(new).unlink()
-    _write(thing, record | {"finished": _now()})
+    if not os.path.lexists(thing):
+        raise DataError(f"{thing}: nothing was made")
+    record_of(thing, "begun").rename(record_of(thing))
 
 
 def changes(before: dict | None, wanted: dict) -> str:
@@ -133,13 +138,9 @@ def lineage(things: Sequence[Path]) -> dict[str, dict]:
     return found
 
 
-def _new(thing: Path, earlier: str) -> Path:
-    return thing.with_name(f"{thing.name}.new") if earlier == REPLACE else thing
-
-
 def _check_reads(wanted: dict) -> None:
     for source in wanted["reads"]:
-        if "made" in source and "cached" not in source and not is_finished(Path(source["path"])):
+        if "made" in source and "cached" not in source and not is_whole(Path(source["path"])):
             raise DataError(f"needs {source['path']}, which is not made yet, or in part")
 
 
@@ -152,7 +153,9 @@ def _clear(thing: Path, earlier: str, why: str) -> None:
         if record_of(thing).exists():
             record_of(thing).rename(record_of(aside))
         print(f"{thing}: {why}; what was trained before is now {aside}", file=sys.stderr)
-    elif earlier == HERE and thing.is_dir():
+        return
+    record_of(thing).unlink(missing_ok=True)
+    if earlier == HERE and thing.is_dir():
         for path in thing.iterdir():  # it may be a link to another disk
             _remove(path)
     else:
@@ -173,8 +176,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(thing: Path, record: dict) -> None:
-    path = record_of(thing)
+def _write(path: Path, record: dict) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     temporary.replace(path)
@@ -215,7 +217,8 @@ def _source(path: Path) -> dict:
     DataError: nothing is there.
     """
     for thing in (path, *path.parents):
-        if thing.name and (record := read_record(thing)):
+        record = read_record(thing) or read_record(thing, "begun") if thing.name else None
+        if record:
             return {"path": str(thing), "made": record["hash"]}
     if path.is_file():
         return {"path": str(path), **_file(path)}

@@ -132,3 +132,13 @@ def test_a_failure_leaves_the_old_directory(tmp_path: Path) -> None:
         interrupted()
     assert kaldi.read_table(tmp_path / "set" / "text.src") == {"a": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_folder_on_another_disk_is_replaced_there(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "set").symlink_to(tmp_path / "disk/set")
+    for text in ("first", "second"):
+        with kaldi.atomic_dir(tmp_path / "set") as temporary:
+            (temporary / text).touch()
+    assert (tmp_path / "set").is_symlink()
+    assert [path.name for path in (tmp_path / "disk/set").iterdir()] == ["second"]

@@ -10,14 +10,15 @@ from conftest import ROOT
 # From the ground up; those of a row know nothing of each other.
 LAYERS = [
     "dimensions errors sequences table",
-    "checks languages processes",
-    "bleu cli made tokenizer",
+    "checks languages processes settings_file",
+    "bleu cli made options overrides tokenizer",
     "corpora",
     "encoders parts",
     "model",
     "inference training",
     "baselines evaluation journal planning",
     "bin",
+    "__main__",
 ]
 
 

@@ -84,7 +84,7 @@ def test_what_was_interrupted_goes_on_unless_it_began_otherwise(tmp_path):
         if earlier == made.REPLACE:
             assert (out / "text").read_text() == "old"  # until there is another
         made.finish(out)
-        assert made.is_finished(out)
+        assert made.is_whole(out)
         assert not (tmp_path / "out.new").exists()
         shutil.rmtree(out)
         made.record_of(out).unlink()

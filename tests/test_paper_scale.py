@@ -24,6 +24,7 @@ from comsl.model.teacher import Teacher
 from comsl.sequences import Sequences
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
+from comsl.training.updates import settle_length
 
 CONF = ROOT / "egs2/covost2/comsl1/conf"
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 3}
@@ -174,6 +175,7 @@ def test_configurations_are_the_papers(tiny_lm, tokenizer, config):
     assert args.optim_conf == published | {"fused": True}
     assert args.model_conf["bf16"]
     steps = args.max_epoch * args.num_iters_per_epoch / args.accum_grad
+    settle_length(args)
     schedule = PolynomialDecayLR(torch.optim.AdamW(tokens()), **args.scheduler_conf)
     assert args.scheduler_conf["total_steps"] == steps
     assert (schedule.power, schedule.end_lr) == (2.0, 1e-7)

@@ -49,7 +49,7 @@ def test_every_stage_leaves_what_the_design_says(work):
         work / "dump/asterisk/raw/test_it/wav.scp",
         exp / "lm/model.safetensors",
         work / "dump/asterisk/encoder/train/feats.scp",
-        joint / "frozen/checkpoint.pth",
+        exp / "frozen/checkpoint.pth",
         joint / "checkpoint.pth",
         joint / "packed.zip",
         joint / "decode/test_it/nll.st",

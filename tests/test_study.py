@@ -1,9 +1,9 @@
 """Studies: what their rows compute, and the table that compares them."""
 
 import json
-import shlex
 import subprocess
 import sys
+from contextlib import chdir
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -19,19 +19,17 @@ from comsl.corpora.kaldi import read_table, write_table, write_text
 from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation import scoring, significance, study
-from comsl.training.overrides import espnet_options, run_options
+from comsl.evaluation.rows import row_files, rows_of
+from comsl.overrides import espnet_options, run_options
 
 BASE = ROOT / "conf/train_asterisk_study.yaml"
 
 
 def files_of(name: str) -> dict[str, list[Path]]:
-    """Row -> the files that make it, as run.sh finds them."""
-    script = (
-        f". local/study.sh; study={name}; for row in $(rows); do echo $row $(row_files $row); done"
-    )
-    listing = subprocess.check_output(["bash", "-euc", script], text=True, cwd=ROOT)
-    lines = [line.split() for line in listing.splitlines()]
-    return {row: [ROOT / file for file in files] for row, *files in lines}
+    """Row -> the files that make it."""
+    with chdir(ROOT):
+        files = {row: row_files(name, row) for row in rows_of(name)}
+    return {row: [ROOT / file for file in paths] for row, paths in files.items()}
 
 
 def parse(files: list[Path]):
@@ -43,8 +41,7 @@ def parse(files: list[Path]):
 
 
 def run_settings(files: list[Path]) -> dict[str, str]:
-    words = [word for file in files for word in run_options(file)]
-    return dict(zip(words[::2], words[1::2], strict=True))
+    return {name: value for file in files for name, value in run_options(file).items()}
 
 
 @pytest.fixture
@@ -93,8 +90,8 @@ def test_rows_of_the_ablation_compute_what_they_say(computed):
     for row, (terms, frozen_phase) in ABLATION.items():
         assert computed(rows[row]) == terms, row
         settings = run_settings(rows[row])
-        assert settings.pop("--frozen_phase") == frozen_phase
-        assert settings == {"--pseudo_set": "untranslated" if row == "8_pseudo" else ""}
+        assert settings.pop("frozen_phase") == frozen_phase
+        assert settings == {"pseudo_set": "untranslated" if row == "8_pseudo" else ""}
 
 
 def test_the_last_rows_of_the_ablation_are_the_whole_method():
@@ -133,9 +130,8 @@ def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
     assert parsed.speech_encoder_conf == base.speech_encoder_conf | {"dims": {"n_mels": 80}}
     assert (parsed.max_epoch, parsed.grad_clip) == (3, 1e-5)
     assert parsed.optim_conf == base.optim_conf
-    printed = run_tool("overrides", "--run", file).stdout
-    words = ["--pseudo_set", "no", "--speed_factors", "0.9 1.1", "--further_sets", ""]
-    assert shlex.split(printed) == words
+    printed = run_tool("overrides", file).stdout
+    assert printed == "pseudo_set=no\nspeed_factors=0.9 1.1\nfurther_sets=\n"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +172,7 @@ def write_row(folder: Path, raw: Path, change, nll: float) -> None:
         keys = read_table(raw / f"test_{lang}" / "text.tgt")
         table = {key: f"{nll + number + i:.5f} {4 + i}" for i, key in enumerate(keys)}
         write_table(folder / "decode" / f"test_{lang}" / "nll.st", table)
-    for phase in (folder / "frozen", folder):
+    for phase in (folder.with_name(f"{folder.name}_frozen"), folder):
         write_experiment(phase, epochs=2)
         (phase / "config.yaml").write_text("accum_grad: 2\n")
 
@@ -348,18 +344,6 @@ def test_the_table_is_in_both_reports(work, results):
         assert '<td class="text">3_c</td>' in html
         assert "the row above" in html
     assert "not ours" in (folder / "RESULTS.md").read_text()
-
-
-def test_what_rows_are_compared_with():
-    """The driver, which draws a row beside that one, and the table agree."""
-    for name in ("ablation", "modality_gap"):
-        script = f". local/study.sh; study={name}; for row in $(rows); do compared_row $row; done"
-        drawn = subprocess.check_output(["bash", "-euc", script], text=True, cwd=ROOT).split()
-        rows = list(files_of(name))
-        assert drawn == [study.above(rows, index) for index in range(1, len(rows))]
-    assert list(files_of("modality_gap"))[:2] == ["none", "cml"]
-    assert [study.above(["none", "cml", "const"], i) for i in range(3)] == [None, "none", "none"]
-    assert [study.above(["1_st", "2_mt", "3_x"], i) for i in range(3)] == [None, "1_st", "2_mt"]
 
 
 def test_an_utterance_in_two_folds_is_refused(work):

@@ -106,7 +106,7 @@ def test_the_teacher_was_asked_for_german(work, tmp_path):
     teacher = TeacherStates(work / "exp/tsv/lm", "de", 50_000, "cpu")
     teacher.extract(work / "dump/tsv/raw/dev", tmp_path)
     expected = kaldiio.load_scp(str(tmp_path / "feats.scp"))
-    cached = kaldiio.load_scp(str(work / "dump/tsv/teacher/dev/feats.scp"))
+    cached = kaldiio.load_scp(str(work / "dump/tsv/teacher_and_untranscribed/dev/feats.scp"))
     for utterance, states in expected.items():
         np.testing.assert_allclose(cached[utterance], states, atol=1e-5)
 
@@ -117,7 +117,7 @@ def test_clips_without_a_transcript_are_trained_on(work):
     transcripts = read_table(raw / "train_and_untranscribed/text.src", empty_ok=True)
     assert list(transcripts.values()).count("") == 2
     assert len(transcripts) == 2 + len(read_table(raw / "train/text.src"))
-    for phase in ("frozen/", ""):
-        config = (work / f"exp/tsv/joint/{phase}config.yaml").read_text()
+    for phase in ("frozen", "joint"):
+        config = (work / f"exp/tsv/{phase}/config.yaml").read_text()
         assert "train_and_untranscribed" in config
     assert "untranscribed" not in (work / "exp/tsv/lm_train/config.yaml").read_text()

@@ -149,7 +149,7 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: params lr"),
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
         (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),
-        (["--ngpu", "1"], "--ngpu 1: PyTorch finds 0 GPUs"),
+        (["--ngpu", "1"], "--ngpu 1: there are 0 GPUs here"),
         (["--grad_clip", "nan"], "grad_clip is a finite number, not nan"),
         (
             ["--speech_encoder_conf", "dims={n_mels: .inf}"],

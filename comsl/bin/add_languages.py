@@ -1,4 +1,4 @@
-"""Give a language model a token for each language that it lacks; without any, nothing is done."""
+"""Write a language model with a token for each language that it may lack."""
 
 import argparse
 from pathlib import Path
@@ -19,16 +19,17 @@ def main() -> None:
 
     tokenizer = Tokenizer(args.language_model)
     added = tokenizer.add_languages(args.langs.split())
+
+    import torch
+
+    from comsl.model.language_model import LanguageModel
+
+    torch.manual_seed(0)
+    model = LanguageModel(args.language_model)
     if added:
-        import torch
-
-        from comsl.model.language_model import LanguageModel
-
-        torch.manual_seed(0)
-        model = LanguageModel(args.language_model)
         model.add_tokens(len(tokenizer) - model.config.vocab_size)
-        model.save(args.out, tokenizer)
-        print(f"{args.out}: {args.language_model} with {' '.join(added)}")
+    model.save(args.out, tokenizer)
+    print(f"{args.out}: {args.language_model} with {' '.join(added) or 'all these languages'}")
 
 
 if __name__ == "__main__":

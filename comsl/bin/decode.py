@@ -9,6 +9,7 @@ from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.parts import Job, add_options, make_part
+from comsl.settings_file import read_search
 
 TASKS = ("st", "asr", "mt")
 
@@ -33,9 +34,12 @@ def main() -> None:
         "--max_tokens", type=int, help="Longest text; without it, as long as its input can be"
     )
     parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
+    parser.add_argument("--decode_config", type=Path, help="YAML with these two, which it sets")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     add_options(parser)
     args = parser.parse_args()
+    if args.decode_config:
+        vars(args).update(read_search(args.decode_config))
     sets = sets_of(args.set, args.langs)
     if not set(args.tasks.split()) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")

@@ -11,6 +11,7 @@ from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.languages import language
 from comsl.parts import Job, add_options, make_part
+from comsl.settings_file import read_search
 
 TASKS = ("st", "asr")
 
@@ -28,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
     add("--beam_size", type=int, default=5, help="beams of an utterance")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
+    add("--decode_config", type=Path, help="YAML with these two, which it sets")
     add("--downloads", default="downloads", help="where weights are kept")
     add_options(parser)
     return parser.parse_args()
@@ -37,6 +39,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Decode every set in every language, all tasks from the same encoded windows."""
     args = parse_args()
+    if args.decode_config:
+        vars(args).update(read_search(args.decode_config))
     tasks = args.tasks.split()
     if not tasks or not set(tasks) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")

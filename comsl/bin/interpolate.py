@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="Experiment of the fine-tuning")
     parser.add_argument("--start", required=True, help="Language model that it started from")
     parser.add_argument("--share", type=float, required=True, help="Of the fine-tuned weights")
+    parser.add_argument(
+        "--out", type=Path, help="checkpoint to write; without it, in the experiment"
+    )
     args = parser.parse_args()
     if not 0 <= args.share <= 1:
         raise DataError(f"--share {args.share}: from 0, as it started, to 1, as fine-tuned")
@@ -30,12 +33,17 @@ def main() -> None:
     from comsl.model.checkpoints import trained_checkpoint
     from comsl.model.language_model import LanguageModel
 
-    tuned = torch.load(trained_checkpoint(args.model), map_location="cpu", weights_only=True)
+    checkpoint, out = trained_checkpoint(args.model), args.out or args.model / INTERPOLATED
+    if args.share == 1 and out.parent == checkpoint.parent:  # nothing to compute, or to store twice
+        out.unlink(missing_ok=True)
+        out.symlink_to(checkpoint.name)
+        return
+    tuned = torch.load(checkpoint, map_location="cpu", weights_only=True)
     started = LanguageModel(args.start).state_dict(prefix="language_model.")
     if started.keys() != {name for name in tuned if name.startswith("language_model.")}:
         raise DataError(f"{args.start}: not what {args.model} was fine-tuned from")
     mixed = {name: torch.lerp(start, tuned[name], args.share) for name, start in started.items()}
-    with atomic_file(args.model / INTERPOLATED) as temporary:
+    with atomic_file(out) as temporary:
         torch.save(tuned | mixed, temporary)
 
 

@@ -1,7 +1,6 @@
-"""Ask for, and keep, the record of what a thing is made from (comsl/made.py).
+"""Ask whether a thing is made already, of what it is to be made from (comsl/made.py).
 
-`made begin OUT` prints where to write OUT and ends with 0, or ends with 3 where it is made already;
-`made finish OUT` says that it is whole.
+Prints where to write it, and ends with 0; or ends with 3 where it is made.
 """
 
 import argparse
@@ -18,7 +17,6 @@ MADE_ALREADY = 3
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("action", choices=("begin", "finish"))
     add("out", type=Path, help="the thing, a folder or a file")
     add("--earlier", choices=made.EARLIER, default=made.REPLACE, help="what becomes of another one")
     add("--deletable", action="store_true", help="once made, it need not be there any more")
@@ -34,9 +32,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Command-line entry."""
     args = parse_args()
-    if args.action == "finish":
-        made.finish(args.out)
-        return
     settings = dict(word.split("=", 1) for word in args.by)
     try:
         wanted = made.describe(settings, args.reads, args.cached)

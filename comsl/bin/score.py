@@ -55,6 +55,7 @@ def main() -> None:
     from comsl.corpora.kaldi import write_text
     from comsl.evaluation import curves, plots, report, scoring
     from comsl.languages import language
+    from comsl.made import lineage
 
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     langs = [language(code).code for code in args.langs.split()]
@@ -73,7 +74,8 @@ def main() -> None:
             results["published"] = published
         else:
             logging.info("%s: of other sets or languages, left out", args.published)
-    results["run"] = report.provenance(args.command)
+    made_from = lineage([output.folder for output in outputs] + args.experiment)
+    results["run"] = report.provenance(args.command) | {"made": made_from}
     tables = report.score_tables(results)
     if significance := report.significance_table(results):
         tables.append(significance)
@@ -83,8 +85,9 @@ def main() -> None:
     if runs:
         plots.draw_curves(runs, args.out / "curves.png")
     title = f"ComSL on {args.recipe}, {args.set} set"
-    report.write_markdown(args.out / "RESULTS.md", title, tables, results["run"])
-    report.write_html(args.out / "index.html", title, tables, samples, results["run"])
+    written = [*tables, report.lineage_table(made_from)] if made_from else tables
+    report.write_markdown(args.out / "RESULTS.md", title, written, results["run"])
+    report.write_html(args.out / "index.html", title, written, samples, results["run"])
     # last: where it stands, the report is complete
     text = json.dumps(results, ensure_ascii=False, indent=2)
     write_text(args.out / "results.json", text + "\n")

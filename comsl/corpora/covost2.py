@@ -1,7 +1,6 @@
 """CoVoST 2 (Wang et al. 2020, arXiv 2007.10310), 21 languages into English: clips of Common Voice 4
 with a translation. Also, from a later Common Voice, clips that it lacks, without a translation."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from comsl import made
 from comsl.corpora import common_voice, kaldi
 from comsl.corpora.archives import download, unpack
 from comsl.corpora.columns import clean, read_columns
@@ -108,32 +108,28 @@ def prepare(
         chosen = [lang for lang in langs if lang in pseudo_langs]
         jobs += [Job(f"untranslated_{lang}", lang, later, ("untranslated",)) for lang in chosen]
     tables = {lang: find_tables(settings.covost2, lang) for lang in langs}
-    pending = [job for job in jobs if not _is_done(settings.out, job, tables[job.lang])]
+    records = {job: _record(job, tables[job.lang]) for job in jobs}
+    folders = {job: [settings.out / f"{name}_{job.lang}" for name in job.sets] for job in jobs}
+    pending = [
+        job for job in jobs if not all(made.is_made(path, records[job]) for path in folders[job])
+    ]
     for job in pending:  # what is missing is told before the first of them takes hours
         common_voice.locate(job.source, job.lang)
         for table in tables[job.lang]:
             next(read_columns(table, _columns(tables[job.lang]), [], job.lang, ESCAPE), None)
     for job in pending:
-        (settings.out / f".{job.name}.done").unlink(missing_ok=True)
+        for folder in folders[job]:
+            made.record_of(folder).unlink(missing_ok=True)  # all are made anew
+            made.begin(folder, records[job], made.KEEP)
         make = _make_translated if job.sets == SETS else _make_untranslated
         make(settings, job, tables[job.lang])
-        kaldi.write_text(settings.out / f".{job.name}.done", _inputs(job, tables[job.lang]))
+        for folder in filter(Path.is_dir, folders[job]):
+            made.finish(folder)
 
 
-def _is_done(out: Path, job: Job, tables: list[Path]) -> bool:
-    """Whether the sets were made before, of the same tables."""
-    mark = out / f".{job.name}.done"
-    if not all((out / f"{name}_{job.lang}").is_dir() for name in job.sets):
-        return False
-    return mark.is_file() and mark.read_text("utf-8") == _inputs(job, tables)
-
-
-def _inputs(job: Job, tables: list[Path]) -> str:
-    """A hash of what a job reads, but for the clips: their archive may be gone when it's done."""
-    digest = hashlib.sha256(b"" if job.sets == SETS else str(job.source).encode())
-    for table in tables:
-        digest.update(table.read_bytes())
-    return digest.hexdigest()
+def _record(job: Job, tables: list[Path]) -> dict:
+    """Of what a job reads, but for the clips: their archive may be gone when it's done."""
+    return made.describe({} if job.sets == SETS else {"source": job.source.name}, tables)
 
 
 def find_tables(folder: Path, lang: str) -> list[Path]:

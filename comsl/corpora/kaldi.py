@@ -95,11 +95,12 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(folder: Path | str, sign: str = "") -> Iterator[Path]:
-    """A new folder to fill, which takes `folder`'s place only when the block ends well.
+    """A new folder to fill, which takes `folder`'s place only when the block ends well; where that
+    is a link, the place that it points to.
 
     sign: a file that whatever is replaced must have: it shows who made it. DataError: it hasn't.
     """
-    folder = Path(folder)
+    folder = Path(os.path.realpath(folder)) if os.path.islink(folder) else Path(folder)
     if folder.is_dir() and not (folder / sign).exists() and any(folder.iterdir()):
         raise DataError(
             f"{folder} exists, and isn't what this stage makes, which would take its place: move it"

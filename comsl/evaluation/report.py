@@ -83,6 +83,28 @@ def _commit() -> str:
         return "unknown"
 
 
+def lineage_table(lineage: Mapping[str, Mapping]) -> Table:
+    """What everything was made from, as `comsl.made.lineage` has it."""
+
+    def shown(value) -> str:
+        if isinstance(value, list):
+            return " ".join(map(shown, value))
+        return value["path"] if isinstance(value, Mapping) else value
+
+    rows = [
+        [
+            thing,
+            ", ".join(
+                f"{name}={shown(value)}" for name, value in entry["settings"].items() if value
+            ),
+            ", ".join(entry["reads"]),
+        ]
+        for thing, entry in lineage.items()
+    ]
+    note = "Records of what was made lie beside it, <thing>.made.json, with hashes."
+    return Table("Made from", ["thing", "by", "from"], rows, note=note)
+
+
 def score_tables(results: Mapping) -> list[Table]:
     """BLEU, chrF and WER tables of `results.json`, those that have rows."""
     signatures = {key: f"Signature: {value}" for key, value in results["signature"].items()}

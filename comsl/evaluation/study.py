@@ -14,6 +14,7 @@ from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.errors import DataError
 from comsl.evaluation.curves import read_run
+from comsl.evaluation.rows import above
 from comsl.evaluation.scoring import (
     Output,
     Texts,
@@ -79,14 +80,6 @@ def pool(parts: Sequence[Texts]) -> Texts:
     return whole
 
 
-def above(names: Sequence[str], index: int) -> str | None:
-    """The row that a row is compared with: the one above where they build on each other (their
-    names begin with a number), else the first."""
-    if index == 0:
-        return None
-    return names[index - 1] if names[index][0].isdigit() else names[0]
-
-
 def read_row(
     label: str, name: str, folds: Sequence[Fold], decode: str, split: str, parts: Sequence[Texts]
 ) -> Row:
@@ -122,7 +115,8 @@ def read_nll(path: Path, reference: Mapping[str, str]) -> dict[str, tuple[float,
 def read_cost(experiment: Path) -> Cost:
     """Updates, minutes and peak memory of an experiment's phases. DataError: not trained, or before
     memory was recorded."""
-    folders = [path for path in (experiment / "frozen", experiment) if path.is_dir()]
+    frozen = experiment.with_name(f"{experiment.name}_frozen")
+    folders = [path for path in (frozen, experiment) if path.is_dir()]
     runs = [read_run(folder) for folder in folders]
     steps = [
         run.steps // yaml.safe_load((folder / "config.yaml").read_text())["accum_grad"]

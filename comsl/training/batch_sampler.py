@@ -119,3 +119,8 @@ class BucketBatchSampler(AbsSampler):
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         """Batches that stay the same, as in validation."""
         return iter([batch[self.share] for batch in self.batches])
+
+
+def is_in_buckets(batch_type: str, shape_files: list[str]) -> bool:
+    """Whether a training's batches are a BucketBatchSampler's: `numel`, of speech and texts."""
+    return batch_type == "numel" and Path(shape_files[-1]).name == "speech_shape"

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import logging
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -22,13 +23,17 @@ from torch import distributed
 from comsl.checks import check_criteria, check_numbers, check_settings
 from comsl.errors import DataError
 from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts
+from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import ComSLModel
 from comsl.model.settings import Settings
+from comsl.options import check_gpus
 from comsl.tokenizer import Tokenizer
-from comsl.training.batch_sampler import BucketBatchSampler
+from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
+from comsl.training.command_line import espnet_words
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.trainer import ComSLTrainer, added_statistics
+from comsl.training.updates import settle_length
 
 # ESPnet has none of them, and no other way to register them. Adafactor: moments take next to no
 # memory.
@@ -52,6 +57,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse
     group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
     group.add_argument(
         "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
+    )
+    group.add_argument(
+        "--further_phase_conf",
+        action=NestedDictAction,
+        default={},
+        help="Length of another phase, whose updates this training makes too",
     )
     group.add_argument(
         "--component_lr",
@@ -87,13 +98,18 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def main(cls, args: argparse.Namespace | None = None, cmd: Sequence[str] | None = None) -> None:
-        """ESPnet's; DataError, before anything is loaded: a configuration that can't be used, or
-        more GPUs than there are."""
-        args = args or cls.get_parser().parse_args(cmd)
-        if args.ngpu > torch.cuda.device_count():
-            raise DataError(f"--ngpu {args.ngpu}: PyTorch finds {torch.cuda.device_count()} GPUs")
+        """ESPnet's, with options of our own; DataError, before anything is loaded: a configuration
+        that can't be used, no such GPU, a model to start from that isn't trained."""
+        words = espnet_words(sys.argv[1:] if cmd is None else cmd)
+        args = args or cls.get_parser().parse_args(words)
         if not args.print_config:
             cls.check(args)
+            check_gpus(args.ngpu)
+            settle_length(args)
+            args.init_param = [
+                str(trained_checkpoint(Path(start))) if Path(start).is_dir() else start
+                for start in args.init_param
+            ]
         super().main(args=args)
 
     @classmethod
@@ -162,7 +178,7 @@ class ComSLTask(AbsTask):
     ) -> AbsIterFactory:
         """ESPnet's, but with a BucketBatchSampler for speech where batch_type is `numel`."""
         shapes = iter_options.shape_files
-        if iter_options.batch_type != "numel" or Path(shapes[-1]).name != "speech_shape":
+        if not is_in_buckets(iter_options.batch_type, shapes):
             return super().build_sequence_iter_factory(args, iter_options, mode)
         smallest, share = args.min_batch_size, slice(None)
         if iter_options.distributed:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from comsl.errors import DataError
+from comsl.settings_file import read_settings
 
 RUN = "run"
 
@@ -27,25 +28,16 @@ def espnet_options(path: Path) -> list[str]:
     return words
 
 
-def run_options(path: Path) -> list[str]:
-    """A file's options of run.sh as words of its command line. DataError as `read`."""
+def run_options(path: Path) -> dict[str, str]:
+    """A file's options of run.sh by name; an empty one is "". DataError as `read`."""
     settings = read(path).get(RUN, {})
-    return [
-        word
-        for option, value in settings.items()
-        for word in (f"--{option}", "" if value is None else _plain(value))
-    ]
+    return {name: "" if value is None else _plain(value) for name, value in settings.items()}
 
 
 def read(path: Path) -> dict:
-    """A file's settings by name. DataError: no such file, no YAML, or no settings in it."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no YAML in UTF-8: {error}") from None
-    if not isinstance(settings, dict) or not isinstance(settings.get(RUN, {}), dict):
+    """A file's settings by name. DataError as `read_settings`, or no settings under `run`."""
+    settings = read_settings(path)
+    if not isinstance(settings.get(RUN, {}), dict):
         raise DataError(f"{path}: write settings as lines `name: value`, those of run.sh under run")
     return settings
 

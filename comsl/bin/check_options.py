@@ -1,0 +1,21 @@
+"""Check options of run.sh, `name=value` lines, before anything runs."""
+
+import argparse
+
+from comsl.cli import command
+from comsl.options import check, check_gpus, read_options
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("options", help="lines name=value")
+    parser.add_argument("--gpus", type=int, default=0, help="that there must be here")
+    args = parser.parse_args()
+    check(read_options(args.options))
+    check_gpus(args.gpus)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Options of run.sh: lines `name=value`, and checks of what one option alone can't tell."""
+
+import os
+import re
+from pathlib import Path
+
+from comsl.errors import DataError
+from comsl.settings_file import read_search, read_settings
+
+STAGES = range(1, 12)
+FOLDERS = ("datadir", "dumpdir", "expdir")
+SCRIPTS = ("data_sh", "lm_size", "deepspeed_config", "published")
+CONFIGS = ("lm_config", "frozen_config", "train_config", "whisper_config")
+COUNTS = ("num_nodes", "inference_nj", "nj")
+TAKEN = (  # folders of a recipe that are no experiments
+    r"lm|lm_start|lm_train|whisper_train|logs|report|alignment|cascade|mt-true-transcript"
+    r"|whisper-[a-z-]*"
+)
+
+Options = dict[str, str]
+
+
+def read_options(lines: str) -> Options:
+    """Name -> value."""
+    return dict(line.split("=", 1) for line in lines.splitlines())
+
+
+def check(options: Options) -> None:
+    """DataError: names that would put one thing in another's place, languages that make no sense,
+    stages and files that there aren't."""
+    _check_names(options)
+    _check_langs(options["langs"].split(), options["target_lang"])
+    _check_stages(int(options["stage"]), int(options["stop_stage"]))
+    check_experiment(options)
+    for name in COUNTS:
+        if int(options[name]) < 1:
+            raise DataError(f"--{name} {options[name]}: at least one, please")
+    for name in SCRIPTS:
+        _check_file(name, options[name])
+    _check_file("decode_config", options["decode_config"])
+    read_search(Path(options["decode_config"]))
+
+
+def check_experiment(options: Options) -> None:
+    """The same of what an override file may set too."""
+    phase, tag = options["frozen_phase"], options["tag"]
+    if phase not in ("none", "some", "all"):
+        raise DataError(f"--frozen_phase is none, some or all, not '{phase}'")
+    if not re.fullmatch(r"(\w[\w./-]*)?", tag, re.ASCII) or ".." in tag:
+        raise DataError(
+            f"--tag names a folder: letters, digits, points, hyphens and underscores, not '{tag}'"
+        )
+    if re.fullmatch(TAKEN, tag):
+        raise DataError(f"--tag: the recipe has a folder '{tag}' already, which is no experiment")
+    for name in CONFIGS:
+        _check_file(name, options[name])
+        if options[name]:
+            read_settings(Path(options[name]))
+
+
+def check_gpus(number: int) -> None:
+    """DataError: this machine has fewer."""
+    if not number:
+        return
+    import torch
+
+    if (there := torch.cuda.device_count()) < number:
+        raise DataError(f"--ngpu {number}: there are {there} GPUs here; --ngpu 0 runs on the CPU")
+
+
+def _check_names(options: Options) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", options["recipe"], re.ASCII):
+        raise DataError(
+            "--recipe names folders: letters, digits, points, hyphens and underscores, not"
+            f" '{options['recipe']}'"
+        )
+    for name in FOLDERS:
+        if not options[name] or options[name].split() != [options[name]]:
+            raise DataError(
+                f"--{name} is the path of a folder, without spaces, not '{options[name]}'"
+            )
+    if len({os.path.realpath(options[name]) for name in FOLDERS}) < len(FOLDERS):
+        raise DataError("--datadir, --dumpdir and --expdir are three different folders")
+
+
+def _check_langs(langs: list[str], target_lang: str) -> None:
+    if not langs:
+        raise DataError('--langs is empty: name the source languages, such as "fr it"')
+    for number, lang in enumerate(langs):
+        if lang in [target_lang, *langs[:number]]:
+            raise DataError(f"--langs names '{lang}' twice, or the language of the translations")
+
+
+def _check_stages(first: int, last: int) -> None:
+    for stage in (first, last):
+        if stage not in STAGES:
+            raise DataError(f"there is no stage {stage}: --help lists the stages")
+    if first > last:
+        raise DataError(f"nothing to do from --stage {first} to --stop_stage {last}")
+
+
+def _check_file(name: str, path: str) -> None:
+    if path and not Path(path).is_file():
+        raise DataError(f"--{name}: there is no file {path} (paths are relative to {Path.cwd()})")

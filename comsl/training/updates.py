@@ -1,0 +1,51 @@
+"""How many updates a training makes, and what its schedule has to know of that."""
+
+import argparse
+import logging
+from math import ceil
+
+from espnet2.samplers.build_batch_sampler import build_batch_sampler
+
+from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
+
+# Settings that say how long a training is.
+LENGTH = ("max_epoch", "num_iters_per_epoch", "accum_grad", "batch_type", "batch_bins")
+
+
+def updates_per_epoch(args: argparse.Namespace) -> int:
+    """Of a training's configuration: so many batches as it says, or as there are."""
+    batches = args.num_iters_per_epoch or _count_batches(args)
+    return batches // args.accum_grad
+
+
+def _count_batches(args: argparse.Namespace) -> int:
+    smallest = max(args.min_batch_size, args.ngpu)  # of processes each has a share
+    if is_in_buckets(args.batch_type, args.train_shape_file):
+        return len(BucketBatchSampler(args.batch_bins, args.train_shape_file, smallest))
+    sampler = build_batch_sampler(
+        type=args.batch_type,
+        shape_files=args.train_shape_file,
+        fold_lengths=args.fold_length,
+        batch_size=args.batch_size,
+        batch_bins=args.batch_bins,
+        sort_in_batch=args.sort_in_batch,
+        sort_batch=args.sort_batch,
+        drop_last=args.drop_last_iter,
+        min_batch_size=smallest,
+    )
+    return len(list(sampler))
+
+
+def settle_length(args: argparse.Namespace) -> None:
+    """Lengthen a training by the updates of `further_phase_conf`, and tell a polynomial schedule
+    that isn't told, or no longer rightly, how many there are: its rate falls to the end."""
+    further = args.further_phase_conf
+    if further:
+        defaults = {"num_iters_per_epoch": None, "accum_grad": 1}
+        other = argparse.Namespace(**vars(args) | defaults | further)
+        updates = other.max_epoch * updates_per_epoch(other)
+        args.max_epoch += ceil(updates / updates_per_epoch(args))
+    if args.scheduler == "polynomial" and (further or "total_steps" not in args.scheduler_conf):
+        total = args.max_epoch * updates_per_epoch(args)
+        args.scheduler_conf = args.scheduler_conf | {"total_steps": total}
+        logging.info(f"{args.max_epoch} epochs, {total} updates")
