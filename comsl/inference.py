@@ -26,6 +26,8 @@ from comsl.model.build import build_model
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
 from comsl.model.objectives.likelihood import likelihood
+from comsl.precision import autocast
+from comsl.read_ahead import read_ahead
 from comsl.sequences import Sequences
 
 Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
@@ -190,15 +192,18 @@ class SpeechTranslator:
         on_batch: called with the texts of every batch as it is done, by the place of its input.
         search: as `LanguageModel.generate`. A warning says how many texts were cut.
         """
+
+        def read(batch: list[int]) -> list[np.ndarray] | list[str]:
+            rows = [inputs[index] for index in batch]
+            return rows if task == "mt" else list(map(np.asarray, rows))
+
         results = {i: "" for i, item in enumerate(inputs) if is_empty(item)}
         if results:
             on_batch(results)
         lengths = {i: len(item) for i, item in enumerate(inputs) if i not in results}
         cut = 0
-        for batch in _batches(lengths, batch_size):
-            ids = self._generate(
-                task, [inputs[i] for i in batch], [langs[i] for i in batch], **search
-            )
+        for batch, rows in read_ahead(read, _batches(lengths, batch_size)):
+            ids = self._generate(task, rows, [langs[index] for index in batch], **search)
             cut += sum(self.tokenizer.eos_id not in row[1:] for row in ids)
             texts = dict(zip(batch, map(self.tokenizer.decode, ids), strict=True))
             on_batch(texts)
@@ -214,10 +219,12 @@ class SpeechTranslator:
         if task == "mt":
             texts = zip(inputs, langs, strict=True)
             rows = [self._fit(self.tokenizer.encode(text, lang)) for text, lang in texts]
-            return self.model.generate(task, target, self._pad(rows), **search)
-        speech = self._pad(inputs)
-        x = self._pad([[code] for code in codes])
-        return self.model.generate(task, target, x, speech.values, speech.lengths, **search)
+            x, speech = self._pad(rows), ()
+        else:
+            padded = self._pad(inputs)
+            x, speech = self._pad([[code] for code in codes]), (padded.values, padded.lengths)
+        with autocast(self.device):
+            return self.model.generate(task, target, x, *speech, **search)
 
     def _fit(self, ids: list[int]) -> list[int]:
         """A text's tokens, as far as the language model has positions for them."""

@@ -13,6 +13,7 @@ from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
 from comsl.corpora.waves import Wave, check_window
+from comsl.read_ahead import read_ahead
 
 TASKS = {"st": "translate", "asr": "transcribe"}
 MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating itself
@@ -37,13 +38,17 @@ def decode_set(
     order = sorted(waves, key=lambda utterance: -len(waves[utterance]))
     texts: dict[str, dict[str, str]] = {task: {} for task in tasks}
     started = time.monotonic()
-    for first in range(0, len(order), batch_size):
-        batch = order[first : first + batch_size]
-        features = encode(model, [np.asarray(waves[utterance]) for utterance in batch])
+
+    def read(batch: list[str]) -> list[np.ndarray]:
+        return [np.asarray(waves[utterance]) for utterance in batch]
+
+    batches = (order[first : first + batch_size] for first in range(0, len(order), batch_size))
+    for batch, heard in read_ahead(read, batches):
+        features = encode(model, heard)
         for task in tasks:
             hypotheses = decode(model, features, language, task, beam_size)
             texts[task].update(zip(batch, hypotheses, strict=True))
-        done = first + len(batch)
+        done = len(texts[tasks[0]])
         left = (time.monotonic() - started) / done * (len(order) - done)
         logging.info("%s: %d of %d utterances, %.0f s left", name, done, len(order), left)
     return texts
@@ -52,8 +57,9 @@ def decode_set(
 @torch.no_grad()
 def encode(model: Whisper, waves: Sequence[np.ndarray]) -> Tensor:
     """Waveforms (samples,) at 16 kHz, at most 30 s -> states (B, 1500, d) of the 30 s window."""
-    mels = [log_mel_spectrogram(pad_or_trim(wave), model.dims.n_mels) for wave in waves]
-    return model.encoder(torch.stack(mels).to(model.device))
+    windows = (pad_or_trim(wave) for wave in waves)
+    mels = [log_mel_spectrogram(w, model.dims.n_mels, device=model.device) for w in windows]
+    return model.encoder(torch.stack(mels))
 
 
 def decode(

@@ -12,6 +12,7 @@ from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, check_window, open_waves
 from comsl.parts import Job, add_options, make_part
+from comsl.read_ahead import read_ahead
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,8 +53,8 @@ def main() -> None:
 def align(aligner, waves: dict[str, Wave], texts: dict[str, str], lang: str, name: str) -> dict:
     """Utterance -> its words, with a line of progress now and then."""
     words, start = {}, time.monotonic()
-    for utterance, wave in waves.items():
-        words[utterance] = aligner.align(np.asarray(wave), texts[utterance], lang)
+    for utterance, wave in read_ahead(lambda utterance: np.asarray(waves[utterance]), waves):
+        words[utterance] = aligner.align(wave, texts[utterance], lang)
         if len(words) % 100 == 0 or len(words) == len(waves):
             seconds = time.monotonic() - start
             logging.info("%s: %d/%d aligned, %.0f s", name, len(words), len(waves), seconds)

@@ -5,11 +5,14 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import open_waves
 from comsl.parts import Job, add_options, make_part
+from comsl.read_ahead import read_ahead
 
 
 @command
@@ -46,7 +49,7 @@ def main() -> None:
 def score(translator, waves: dict, texts: dict[str, str], lang: str, name: str) -> dict:
     """Utterance -> its loss and number of tokens, with a line of progress now and then."""
     scores, start = {}, time.monotonic()
-    for key, wave in waves.items():
+    for key, wave in read_ahead(lambda key: np.asarray(waves[key]), waves):
         scores[key] = translator.score(wave, texts[key], lang)
         if len(scores) % 100 == 0 or len(scores) == len(waves):
             mean = sum(nll for nll, _ in scores.values()) / sum(n for _, n in scores.values())

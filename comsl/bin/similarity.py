@@ -20,6 +20,7 @@ from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, open_waves
 from comsl.errors import DataError
 from comsl.parts import Job, add_options, make_part
+from comsl.read_ahead import read_ahead
 
 Clips = dict[str, tuple[Wave, str, list]]  # waveform, transcript, words with their times
 
@@ -110,8 +111,10 @@ def look(translator, clips: Clips, lang: str, layer: int) -> Iterator[tuple]:
     from comsl.evaluation.similarity import compare
 
     start = time.monotonic()
-    for number, (key, (wave, text, words)) in enumerate(clips.items(), start=1):
-        yield key, compare(translator, np.asarray(wave), text, words, lang, layer)
+    waves = read_ahead(lambda key: np.asarray(clips[key][0]), clips)
+    for number, (key, wave) in enumerate(waves, start=1):
+        _, text, words = clips[key]
+        yield key, compare(translator, wave, text, words, lang, layer)
         if number % 100 == 0 or number == len(clips):
             logging.info("%s: %d/%d, %.0f s", lang, number, len(clips), time.monotonic() - start)
 

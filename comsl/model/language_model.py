@@ -36,6 +36,15 @@ class Head:
         return Head(self.weight.to(device), self.bias.to(device))
 
 
+class SingleLinear(nn.Linear):
+    """The LM head of beam search, in single precision within autocast too: in bfloat16 logits about
+    15 have steps of 0.06, and hypotheses that differ by less would tie."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(states.device.type, enabled=False):
+            return super().forward(states.to(self.weight.dtype))
+
+
 class LanguageModel(nn.Module):
     """mBART seen as the functions `emb`, `enc` and `dec` of method.md.
 
@@ -65,6 +74,7 @@ class LanguageModel(nn.Module):
                 )
         except (OSError, ValueError) as error:
             raise DataError(f"no mBART could be loaded from '{path}': {error}") from error
+        self.mbart.lm_head.__class__ = SingleLinear
         if checkpointing:
             self.mbart.activation_checkpointing_enable()
         self.config = config

@@ -15,6 +15,7 @@ from comsl.encoders.base import SpeechEncoder
 from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 from comsl.parts import ALONE, Job
+from comsl.precision import autocast
 from comsl.training.state_arks import StateArks, trained_on
 
 
@@ -78,28 +79,36 @@ class EncoderStates:
         write_table(out / "speech_shape", shapes)
         if positions:
             check_room(raw, shapes, positions)
-        arks.write(frames, lambda batch: self._encode({key: wav_scp[key] for key in batch}))
+
+        def read(batch: list[str]) -> list[np.ndarray]:
+            return [read_wave(utterance, wav_scp[utterance]) for utterance in batch]
+
+        arks.write(frames, read, self._encode)
 
     @torch.no_grad()
-    def _encode(self, wav_scp: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+    def _encode(
+        self, batch: list[str], waves: list[np.ndarray]
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance of a batch with its states (T, d)."""
-        waves = [torch.from_numpy(read_wave(key, path)) for key, path in wav_scp.items()]
         samples = torch.tensor([len(wave) for wave in waves])
-        speech = pad_sequence(waves, batch_first=True)
-        batch = speech.to(self.device), samples.to(self.device)
-        if top_blocks := self.settings.top_blocks:
-            states, lengths = self.encoder.states_below(top_blocks, *batch)
-        else:
-            states, lengths, _ = self.encoder(*batch)
-        for key, one, length in zip(wav_scp, states.cpu().numpy(), lengths.tolist(), strict=True):
-            yield key, one[:length]
+        speech = pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
+        speech, samples = speech.to(self.device), samples.to(self.device)
+        with autocast(self.device):
+            if top_blocks := self.settings.top_blocks:
+                states, lengths = self.encoder.states_below(top_blocks, speech, samples)
+            else:
+                states, lengths, _ = self.encoder(speech, samples)
+        rows = states.float().cpu().numpy()
+        for utterance, row, length in zip(batch, rows, lengths.tolist(), strict=True):
+            yield utterance, row[:length]
 
 
 def check_room(raw: Path, frames: dict[str, str], positions: int) -> None:
     """DataError names the utterance whose speech and transcript, one behind the other (method.md,
     section 3), take more positions than the language model has."""
-    for utterance, tokens in read_table(raw / "source_shape").items():
-        taken = int(tokens) + 1 + -(-int(frames[utterance]) // DOWNSAMPLING)
+    tokens = read_table(raw / "source_shape")
+    for utterance, length in frames.items():
+        taken = int(tokens[utterance]) + 1 + -(-int(length) // DOWNSAMPLING)
         if taken > positions:
             raise DataError(
                 f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"

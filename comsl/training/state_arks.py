@@ -9,8 +9,11 @@ import kaldiio
 import numpy as np
 
 from comsl.corpora.kaldi import read_table, write_table
+from comsl.read_ahead import read_ahead
 
-Encode = Callable[[list[str]], Iterable[tuple[str, np.ndarray]]]
+# Utterances of a batch -> what they are encoded from, read ahead; that -> each with its states.
+Read = Callable[[list[str]], object]
+Encode = Callable[[list[str], object], Iterable[tuple[str, np.ndarray]]]
 
 
 def trained_on(raw: Path, table: dict[str, str]) -> dict[str, str]:
@@ -40,19 +43,19 @@ class StateArks:
         self.shard_utts = shard_utts
         self.batch_frames = batch_frames
 
-    def write(self, lengths: dict[str, int], encode: Encode) -> None:
+    def write(self, lengths: dict[str, int], read: Read, encode: Encode) -> None:
         """Write every utterance's states.
 
-        lengths: frames of every utterance; encode: a batch of utterances -> each with its states
-        (frames, d), float32.
+        lengths: frames of every utterance; encode: a batch of utterances with what `read` makes of
+        it -> each with its states (frames, d), float32.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         if not (self.out / "feats.scp").is_file():
-            write_table(self.out / "feats.scp", self._write_shards(lengths, encode))
+            write_table(self.out / "feats.scp", self._write_shards(lengths, read, encode))
         for scp in self.out.glob("feats.*.scp"):
             scp.unlink()
 
-    def _write_shards(self, lengths: dict[str, int], encode: Encode) -> dict[str, str]:
+    def _write_shards(self, lengths: dict[str, int], read: Read, encode: Encode) -> dict[str, str]:
         """The lines of feats.scp."""
         order = sorted(lengths, key=lengths.get)
         progress = _Progress(str(self.out), sum(lengths.values()))
@@ -63,21 +66,28 @@ class StateArks:
             if scp.is_file():
                 progress.skip(sum(shard.values()))
             else:
-                self._write_shard(shard, encode, scp, progress)
+                states = self._encode(shard, read, encode, progress)
+                self._write_shard(states, scp)
             feats |= read_table(scp)
         return feats
 
-    def _write_shard(self, lengths: dict[str, int], encode: Encode, scp: Path, progress) -> None:
+    def _encode(
+        self, lengths: dict[str, int], read: Read, encode: Encode, progress: "_Progress"
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Each utterance of a shard with its states."""
+        for batch, inputs in read_ahead(read, self._batches(lengths)):
+            yield from encode(batch, inputs)
+            progress.add(sum(lengths[utterance] for utterance in batch))
+
+    def _write_shard(self, states: Iterable[tuple[str, np.ndarray]], scp: Path) -> None:
         """One ark, then its scp, whose presence says that both are whole."""
         ark = scp.with_suffix(".ark")
         new_ark, offsets = (scp.with_name(f".{scp.stem}.{kind}.tmp") for kind in ("ark", "offsets"))
         with kaldiio.WriteHelper(
             f"ark,scp:{new_ark},{offsets}", compression_method=self.compression_method
         ) as writer:
-            for batch in self._batches(lengths):
-                for utterance, states in encode(batch):
-                    writer(utterance, states)
-                progress.add(sum(lengths[utterance] for utterance in batch))
+            for utterance, matrix in states:
+                writer(utterance, matrix)
         lines = (line.split(" ", 1) for line in offsets.read_text(encoding="utf-8").splitlines())
         new_ark.replace(ark)
         write_table(scp, {key: f"{ark}:{place.rpartition(':')[2]}" for key, place in lines})

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from comsl.corpora.kaldi import read_table
 from comsl.model.language_model import LanguageModel
 from comsl.parts import ALONE, Job
+from comsl.precision import autocast
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 from comsl.training.state_arks import StateArks, trained_on
@@ -42,19 +43,29 @@ class TeacherStates:
         lengths = self.tokenizer.lengths([target for _, target, _ in pairs.values()])
         lengths = dict(zip(pairs, lengths, strict=True))
         lengths = {utterance: lengths[utterance] for utterance in job.share(lengths)}
-        arks.write(lengths, lambda batch: self._score({key: pairs[key] for key in batch}))
+
+        def read(batch: list[str]) -> list[list[list[int]]]:
+            """Tokens of both texts of every utterance."""
+            encode = self.tokenizer.encode
+            rows = (pairs[utterance] for utterance in batch)
+            return [[encode(x, lang), encode(y, self.target_lang)] for x, y, lang in rows]
+
+        arks.write(lengths, read, self._score)
 
     @torch.no_grad()
-    def _score(self, pairs: dict[str, tuple[str, str, str]]) -> Iterator[tuple[str, np.ndarray]]:
-        """Each utterance of a batch, given (source, target, language), with its states."""
-        x = self._tokens([(source, lang) for source, _, lang in pairs.values()])
-        y = self._tokens([(target, self.target_lang) for _, target, _ in pairs.values()])
-        states = self.teacher.translate(x, y).cpu().numpy()
-        for key, one, length in zip(pairs, states, y.lengths.tolist(), strict=True):
-            yield key, one[:length]
+    def _score(
+        self, batch: list[str], pairs: list[list[list[int]]]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Each utterance of a batch, given its tokens (source, target), with its states."""
+        x, y = (self._pad(side) for side in zip(*pairs, strict=True))
+        with autocast(self.device):
+            states = self.teacher.translate(x, y)
+        rows = states.float().cpu().numpy()
+        for utterance, row, length in zip(batch, rows, y.lengths.tolist(), strict=True):
+            yield utterance, row[:length]
 
-    def _tokens(self, texts: list[tuple[str, str]]) -> Sequences:
-        rows = [torch.tensor(self.tokenizer.encode(text, lang)) for text, lang in texts]
+    def _pad(self, tokens: tuple[list[int], ...]) -> Sequences:
+        rows = [torch.tensor(row) for row in tokens]
         lengths = torch.tensor([len(row) for row in rows])
         values = pad_sequence(rows, batch_first=True)
         return Sequences(values.to(self.device), lengths.to(self.device))

@@ -1,0 +1,56 @@
+"""Decoding and caching in bfloat16, as on a GPU that has it, on a CPU."""
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+from conftest import PAIRS, ROOT, write_texts
+
+from comsl import precision
+from comsl.inference import SpeechTranslator
+from comsl.model.composite import ComSLModel
+from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
+from comsl.tokenizer import Tokenizer
+from comsl.training.teacher_states import TeacherStates
+
+MBART = ROOT / "egs2/debian_l10n/mt1/mbart_small"  # trained: of a random one any text is as good
+
+
+@pytest.fixture(scope="module")
+def translator() -> SpeechTranslator:
+    settings = Settings(w_st=0.0, w_asr=0.0, w_cml=0.0, alpha_mt=0.0)
+    return SpeechTranslator(ComSLModel(LanguageModel(MBART), Tokenizer(MBART), settings=settings))
+
+
+def test_a_cpu_computes_in_single_precision():
+    assert not precision.autocast("cpu")._enabled
+    assert not precision.has_bf16(torch.device("cpu"))
+
+
+def test_texts_stay_the_same(translator, monkeypatch):
+    texts = [source for pairs in PAIRS.values() for source, _ in pairs]
+    langs = [lang for lang, pairs in PAIRS.items() for _ in pairs]
+    expected = translator.generate("mt", texts, langs, beam_size=2)
+    memory = translator.model.language_model.encode
+    seen = []
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(
+        translator.model.language_model,
+        "encode",
+        lambda *args: seen.append(torch.is_autocast_enabled("cpu")) or memory(*args),
+    )
+    assert translator.generate("mt", texts, langs, beam_size=2) == expected
+    assert seen == [True]
+
+
+def test_cached_states_are_nearly_the_same(monkeypatch, tmp_path):
+    raw = write_texts(tmp_path / "raw")
+    teacher = TeacherStates(MBART, "en", 100, "cpu")
+    teacher.extract(raw, tmp_path / "single")
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    teacher.extract(raw, tmp_path / "half")
+    single, half = (kaldiio.load_scp(f"{tmp_path}/{name}/feats.scp") for name in ("single", "half"))
+    for utterance in single:
+        difference = half[utterance] - single[utterance]
+        assert 0 < np.linalg.norm(difference) < 0.03 * np.linalg.norm(single[utterance])
