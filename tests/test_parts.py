@@ -168,11 +168,11 @@ def test_an_interrupted_part_alone_is_redone(run, tmp_path, monkeypatch):
     decoded = []
     generate = SpeechTranslator._generate
 
-    def interrupted(self, task, inputs, *rest):
+    def interrupted(self, task, inputs, *rest, **search):
         if len(decoded) == 2:
             raise KeyboardInterrupt
         decoded.append(len(inputs))
-        return generate(self, task, inputs, *rest)
+        return generate(self, task, inputs, *rest, **search)
 
     run(*jobs, 1)
     monkeypatch.setattr(SpeechTranslator, "_generate", interrupted)
