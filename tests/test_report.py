@@ -109,6 +109,7 @@ def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
     systems = [
         {"name": "A", "bleu": {"avg": 30.77}},
         {"name": "B", "bleu": {"avg": 29.7, "high": 35}, "derived": "31.5 - 1.8"},
+        {"name": "C", "bleu": {"avg": 40.1}, "source": "another"},
     ]
     published = {"split": "test", "target_lang": "en", "langs": "es it", "source": "Their paper"}
     (tmp_path / "p.json").write_text(json.dumps(published | {"systems": systems}))
@@ -118,6 +119,7 @@ def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert ["A (published)", "st", "", "", "", "", "30.77"] in table
     assert ["B (published, 31.5 - 1.8)", "st", "", "", "35", "", "29.7"] in table
+    assert ["C (published, another)", "st", "", "", "", "", "40.1"] in table
     assert text.count("A (published)") == 1
     assert "Published, not ours: Their paper" in text
     assert "A (published)" in (tmp_path / "report/index.html").read_text()

@@ -146,9 +146,11 @@ def _published_rows(results: Mapping, key: str, columns: Sequence[str]) -> list[
     rows = []
     for entry in results.get("published", {"systems": []})["systems"]:
         if key in entry:
-            derived = f", {entry['derived']}" if "derived" in entry else ""
+            facts = ", ".join(
+                ["published", *(entry[x] for x in ("derived", "source") if x in entry)]
+            )
             scores = (f"{entry[key][name]:g}" if name in entry[key] else "" for name in columns)
-            rows.append([f"{entry['name']} (published{derived})", "st", *scores])
+            rows.append([f"{entry['name']} ({facts})", "st", *scores])
     return rows
 
 
