@@ -27,8 +27,6 @@ RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own
 MARGIN = 0.1  # seconds kept before and after what is heard
 AUDIBLE = 0.003  # of full scale
 BATCH = 200  # clips after which the sets are written anew: a stopped run has sets too
-# Digits, acronyms and names like LibreOffice: how they are said is another matter.
-_UNSPEAKABLE = re.compile(r"\d|[^\W\d_a-zà-ÿа-яё]{2}|[a-zà-ÿ][A-Z]")
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +106,13 @@ def choose(
 
 def _is_speakable(text: str, translation: str, words: tuple[int, int]) -> bool:
     fits = words[0] <= len(translation.split()) <= words[1] and is_whole(translation)
-    return fits and not any(map(_UNSPEAKABLE.search, (text, translation)))
+    return fits and not any(map(_has_symbols, (text, translation)))
+
+
+def _has_symbols(text: str) -> bool:
+    """Whether there are digits, acronyms or names like LibreOffice: how are they said?"""
+    words = re.findall(r"\w+", text)
+    return any(map(str.isdigit, text)) or any(map(str.isupper, "".join(word[1:] for word in words)))
 
 
 def word_pairs(text: str) -> list[tuple[str, str]]:
