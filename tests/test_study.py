@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sacrebleu
 import yaml
-from conftest import PAIRS, ROOT, run_tool
+from conftest import PAIRS, ROOT, Outcome, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
 
 from comsl.corpora.kaldi import read_table, write_table, write_text
@@ -208,7 +208,7 @@ def work(tmp_path_factory) -> Path:
     return work
 
 
-def compare(work: Path, *options, check: bool = True) -> subprocess.CompletedProcess:
+def compare(work: Path, *options, check: bool = True) -> Outcome:
     folds = [
         item
         for fold in ("f0", "f1")
