@@ -120,7 +120,7 @@ class SpeechTranslator:
         check_window(lengths, self.model.speech_encoder.max_samples())
 
     def translate(
-        self, audio: Audio | list[Audio], src_lang: str, **search: int
+        self, audio: Audio | list[Audio], src_lang: str, **search: float
     ) -> str | list[str]:
         """Translation of speech in `src_lang` (Common Voice code).
 
@@ -128,19 +128,19 @@ class SpeechTranslator:
         with its rate, as a pair or, as in Hugging Face's datasets, {"array", "sampling_rate"}; or a
         list of these. One longer than the encoder's window is split at its quietest places, and
         a long file is never whole in memory. What is damaged in a file is left out. search:
-        beam_size and max_tokens, as `LanguageModel.generate` takes them.
+        beam_size, max_tokens and more, as `LanguageModel.generate` takes them.
         Returns text, a list of them for a list. DataError: unreadable, empty or silent audio.
         """
         return self._from_speech("st", audio, src_lang, search)
 
     def transcribe(
-        self, audio: Audio | list[Audio], src_lang: str, **search: int
+        self, audio: Audio | list[Audio], src_lang: str, **search: float
     ) -> str | list[str]:
         """Transcript of speech in `src_lang`, as `translate`."""
         return self._from_speech("asr", audio, src_lang, search)
 
     def translate_text(
-        self, text: str | list[str], src_lang: str, **search: int
+        self, text: str | list[str], src_lang: str, **search: float
     ) -> str | list[str]:
         """Translation of text in `src_lang`, as `translate`; of an empty text it is empty."""
         texts = [text] if isinstance(text, str) else text
@@ -184,7 +184,7 @@ class SpeechTranslator:
         langs: list[str],
         batch_size: int = 32,
         on_batch: Callable[[dict[int, str]], None] = lambda texts: None,
-        **search: int,
+        **search: float,
     ) -> list[str]:
         """Texts of waveforms (samples,) at 16 kHz (`st`, `asr`) or of texts (`mt`).
 
@@ -212,7 +212,7 @@ class SpeechTranslator:
             logger.warning("%d of %d texts were cut at the limit of tokens", cut, len(inputs))
         return [results[index] for index in range(len(inputs))]
 
-    def _generate(self, task: str, inputs: list, langs: list[str], **search: int):
+    def _generate(self, task: str, inputs: list, langs: list[str], **search: float):
         codes = [self.tokenizer.code(lang) for lang in langs]
         target = codes if task == "asr" else [self.tokenizer.code(self.target_lang)] * len(codes)
         target = torch.tensor(target, device=self.device)

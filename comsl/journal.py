@@ -51,7 +51,7 @@ def generate(
     langs: list[str],
     path: Path,
     batch_size: int = 32,
-    **search: int,
+    **search: float,
 ) -> list[str]:
     """`translator.generate`, with every batch in the journal at `path` and a line of progress.
 

@@ -36,13 +36,24 @@ def _values(settings: dict, above: str = "") -> Iterator[tuple[str, object]]:
                 yield f"{above}{name}", one
 
 
-def read_search(path: Path) -> dict[str, int]:
-    """The settings of a search, `beam_size` and `batch_size`, those that a file has. DataError as
-    `read_settings`, another setting, or no whole number above 0."""
+# A search's settings -> their types, in words too.
+COUNT = (int,), "a whole number above 0"
+SEARCH = {
+    "beam_size": COUNT,
+    "batch_size": COUNT,
+    "length_penalty": ((int, float), "a number"),
+    "early_stopping": ((bool,), "true or false"),
+}
+
+
+def read_search(path: Path) -> dict[str, int | float | bool]:
+    """The settings of SEARCH that a file has. DataError as `read_settings`, another setting, or a
+    value that it can't have."""
     settings = read_settings(path)
     for name, value in settings.items():
-        if name not in ("beam_size", "batch_size"):
-            raise DataError(f"{path}: no setting '{name}': known are beam_size and batch_size")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise DataError(f"{path}: {name} is a whole number above 0, not {value!r}")
+        if name not in SEARCH:
+            raise DataError(f"{path}: no setting '{name}': known are {', '.join(SEARCH)}")
+        types, words = SEARCH[name]
+        if type(value) not in types or (SEARCH[name] == COUNT and value < 1):
+            raise DataError(f"{path}: {name} is {words}, not {value!r}")
     return settings

@@ -126,7 +126,13 @@ def test_a_file_of_settings_that_cannot_be_used(tmp_path, text, complaint):
         read_settings(tmp_path / "c.yaml")
 
 
-@pytest.mark.parametrize("text", ["beam: 5", "beam_size: 0", "beam_size: 2.5", "batch_size: true"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("beam: 5", "beam_size: 0", "beam_size: 2.5", "batch_size: true", "length_penalty: long"),
+        *("length_penalty: true", "early_stopping: never"),
+    ],
+)
 def test_a_search_that_cannot_be(tmp_path, text):
     (tmp_path / "decode.yaml").write_text(text)
     with pytest.raises(DataError, match=r"decode.yaml: "):

@@ -1,11 +1,13 @@
 """The language model as a folder: what it lacks is added, and nothing else changes."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from conftest import PAIRS, TINY_MBART, run_tool, write_mbart50, write_texts
 from sentencepiece import SentencePieceProcessor
+from torch.nn.utils.rnn import pad_sequence
 
 from comsl.errors import DataError
 from comsl.inference import choose_checkpoint
@@ -55,6 +57,47 @@ def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
         tokens.append(int(model.head.log_softmax(model.decode(y, memory)[0, -1]).argmax()))
     assert generated[1:-1] == tokens[:-1]
     assert generated[0] == model.config.eos_token_id
+
+
+OTHER_SEARCH = {
+    "early_stopping": True,
+    "length_penalty": 3.0,
+    "num_beams": 3,
+    "max_length": 6,
+    "no_repeat_ngram_size": 1,
+    "repetition_penalty": 2.0,
+    "forced_bos_token_id": 7,
+    "forced_eos_token_id": 2,
+    "decoder_start_token_id": 0,
+}
+
+
+def search(model: LanguageModel, tokenizer: Tokenizer, **settings) -> list[list[int]]:
+    """Tokens of PAIRS' translations."""
+    rows = [tokenizer.encode(source, lang) for lang in PAIRS for source, _ in PAIRS[lang]]
+    lengths = torch.tensor([len(row) for row in rows])
+    x = Sequences(pad_sequence([torch.tensor(row) for row in rows], batch_first=True), lengths)
+    memory, _ = model.eval().encode(Sequences(model.embed(x.values), lengths))
+    return model.generate(memory, torch.tensor([tokenizer.code("en")] * len(rows)), **settings)
+
+
+def test_a_checkpoint_does_not_say_how_to_search(tiny_lm, tokenizer, tmp_path):
+    """Whatever its configuration, or what Hugging Face keeps beside it, says of generation."""
+    model = LanguageModel(tiny_lm)
+    settings = {"max_tokens": 12, "length_penalty": 1.0, "early_stopping": False}
+    expected = search(model, tokenizer, **settings)
+    assert search(model, tokenizer, **settings | {"length_penalty": -3.0}) != expected
+    other = tmp_path / "lm"
+    shutil.copytree(tiny_lm, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | OTHER_SEARCH))
+    assert search(LanguageModel(other), tokenizer, **settings) == expected
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    (other / "generation_config.json").write_text(json.dumps(ids | OTHER_SEARCH))
+    assert search(LanguageModel(other), tokenizer, **settings) == expected
+    loaded = LanguageModel(other, from_scratch=True)
+    loaded.load_state_dict(model.state_dict())
+    assert search(loaded, tokenizer, **settings) == expected
 
 
 def test_generation_ends_every_row_at_its_own_limit(tiny_lm, tokenizer):

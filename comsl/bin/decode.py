@@ -12,6 +12,7 @@ from comsl.parts import Job, add_options, make_part
 from comsl.settings_file import read_search
 
 TASKS = ("st", "asr", "mt")
+SEARCH = ("beam_size", "max_tokens", "length_penalty", "early_stopping")
 
 
 @command
@@ -33,8 +34,10 @@ def main() -> None:
     parser.add_argument(
         "--max_tokens", type=int, help="Longest text; without it, as long as its input can be"
     )
+    parser.add_argument("--length_penalty", type=float, default=1.0, help="As conf/decode.yaml")
+    parser.add_argument("--early_stopping", action="store_true", help="As conf/decode.yaml")
     parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
-    parser.add_argument("--decode_config", type=Path, help="YAML with these two, which it sets")
+    parser.add_argument("--decode_config", type=Path, help="YAML of such settings, which it sets")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     add_options(parser)
     args = parser.parse_args()
@@ -91,8 +94,7 @@ def decode(
         [sets[name] for name, _ in utterances],
         journal := part / f"text.{suffix}.jsonl",
         args.batch_size,
-        beam_size=args.beam_size,
-        max_tokens=args.max_tokens,
+        **{name: getattr(args, name) for name in SEARCH},
     )
     for name in sets:
         table = {

@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
     add("--beam_size", type=int, default=5, help="beams of an utterance")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
-    add("--decode_config", type=Path, help="YAML with these two, which it sets")
+    add("--decode_config", type=Path, help="YAML of such settings, which it sets")
     add("--downloads", default="downloads", help="where weights are kept")
     add_options(parser)
     return parser.parse_args()

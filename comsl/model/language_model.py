@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     MBartForConditionalGeneration,
@@ -75,6 +76,10 @@ class LanguageModel(nn.Module):
         except (OSError, ValueError) as error:
             raise DataError(f"no mBART could be loaded from '{path}': {error}") from error
         self.mbart.lm_head.__class__ = SingleLinear
+        # How to search is said by who searches, never by a checkpoint: of its settings only the
+        # ids of tokens are kept.
+        ids = {name: getattr(config, name) for name in ("bos_token_id", "eos_token_id")}
+        self.mbart.generation_config = GenerationConfig(**ids, pad_token_id=config.pad_token_id)
         if checkpointing:
             self.mbart.activation_checkpointing_enable()
         self.config = config
@@ -144,13 +149,17 @@ class LanguageModel(nn.Module):
         codes: torch.Tensor,
         beam_size: int = 5,
         max_tokens: int | None = None,
+        length_penalty: float = 1.0,
+        early_stopping: bool = False,
     ) -> list[list[int]]:
         """Beam search from encoder states (B, S, d); token ids of every row, with `</s>` at their
         end unless they were cut there.
 
         codes (B,): language tokens. The decoder starts with `[</s>, code]`, as in training.
         max_tokens: the longest text; None follows what is translated, two tokens a state and 50
-        more. The model's positions bound either.
+        more. The model's positions bound either. length_penalty: hypotheses are ranked by
+        `log p / tokens^length_penalty`; early_stopping: a row's search ends once `beam_size`
+        hypotheses have ended, else once no open one can beat them.
         """
         end, start = self.config.eos_token_id, 2
         limits = 2 * memory.lengths + 50 if max_tokens is None else 0 * memory.lengths + max_tokens
@@ -162,6 +171,8 @@ class LanguageModel(nn.Module):
             # Without it, and with a configuration that names none, <s> would be put before them.
             decoder_start_token_id=end,
             num_beams=beam_size,
+            length_penalty=length_penalty,
+            early_stopping=early_stopping,
             max_new_tokens=int(limits.max()) + 1,
             logits_processor=LogitsProcessorList([_EndAt(start + limits, end, beam_size)]),
             do_sample=False,
