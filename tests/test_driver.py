@@ -426,19 +426,24 @@ def test_slurm_gets_what_espnet_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_prints_what_would_be_submitted_and_does_nothing(tmp_path: Path) -> None:
-    """Slurm, four machines of eight GPUs, DeepSpeed; no stage before has been run."""
+    """Slurm, two machines of eight GPUs, DeepSpeed; no stage before has been run."""
     options = ["--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", "--dry_run", "true"]
-    many = ["--ngpu", 8, "--num_nodes", 4, "--deepspeed_config", "conf/deepspeed/zero2.json"]
+    many = ["--ngpu", 8, "--num_nodes", 2, "--deepspeed_config", "conf/deepspeed/zero2.json"]
+    many += ["--inference_nj", 16]
     recipe = TOP / "egs2/covost2/comsl1/run.sh"
-    done = run(recipe, "--stage", 3, "--stop_stage", 3, *options, *many, cmd_backend="slurm")
+    done = run(recipe, "--stage", 3, "--stop_stage", 5, *options, *many, cmd_backend="slurm")
     assert done.returncode == 0, done.stderr
     assert "sbatch --wait --job-name lm " in done.stdout
-    assert "--nodes 4 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8" in done.stdout
+    assert "--nodes 2 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8" in done.stdout
     (job,) = (line for line in done.stdout.splitlines() if line.startswith("srun --export=ALL "))
     assert "python -m comsl.bin.train --resume true" in job
     assert "--use_deepspeed true --deepspeed_config conf/deepspeed/zero2.json" in job
     assert "--dist_launcher slurm" in job
     assert "python -m comsl.bin.export_lm" in done.stdout
+    shared = done.stdout[done.stdout.index("sbatch --wait --job-name features") :].splitlines()
+    assert shared[0].endswith("--cpus-per-task 6 --gpus-per-node 1 --array 1-16 ")
+    assert "--ngpu 1 --job $SLURM_ARRAY_TASK_ID --num_jobs 16" in shared[3]
+    assert shared[4].startswith("python -m comsl.bin.join_parts")  # here, without a GPU
     one = run(recipe, "--stage", 1, "--stop_stage", 1, *options)
     assert "egs2/covost2/comsl1/local/data.sh --out data/covost2" in one.stdout
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
