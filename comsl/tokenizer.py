@@ -65,6 +65,12 @@ class Tokenizer:
         """Length of `encode` of every text, all at once: much faster than one by one."""
         return [len(ids) + 2 for ids in self.backend(texts, add_special_tokens=False)["input_ids"]]
 
+    def unknown_share(self, texts: list[str]) -> float:
+        """Which share of the texts' tokens stands for letters that the vocabulary lacks."""
+        rows = self.backend(texts, add_special_tokens=False)["input_ids"]
+        unknown = sum(row.count(self.backend.unk_token_id) for row in rows)
+        return unknown / max(1, sum(map(len, rows)))
+
     def word_starts(self, ids: list[int]) -> list[bool]:
         """Which tokens begin a word: SentencePiece's `▁`, and in a script without spaces all."""
         pieces = self.backend.convert_ids_to_tokens(ids)

@@ -2,6 +2,7 @@
 
 Utterances with a longer text are left out of them, and listed in the folder's dropped.tsv. Nothing
 is left out of a test set: what of it doesn't fit the model is named at once, before any training.
+So is, of every set, the share of tokens that stand for letters which the vocabulary lacks.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
 
 SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}
+MANY_UNKNOWN = 0.001  # of all tokens
 
 
 @command
@@ -39,10 +41,24 @@ def main() -> None:
 
     tokenizer = Tokenizer(args.language_model)
     positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
+    for folder in (*args.test, *args.folders):
+        report_unknown(folder, tokenizer)
     for folder in args.test:
         check_texts(folder, tokenizer, positions)
     for folder in args.folders:
         write_shapes(folder, tokenizer, min(args.max_tokens, positions))
+
+
+def report_unknown(folder: Path, tokenizer) -> None:
+    """Say which share of a set's tokens stands for letters that the vocabulary lacks."""
+    for text in SHAPES:
+        table = read_table(folder / text, empty_ok=text == "text.src")
+        share = tokenizer.unknown_share(list(table.values()))
+        message = f"{folder}/{text}: {share:.2%} of the tokens stand for letters that"
+        message += f" '{tokenizer.path}' lacks"
+        if share >= MANY_UNKNOWN:
+            message += ", and will never write: see whether another language model knows them"
+        logging.log(logging.WARNING if share >= MANY_UNKNOWN else logging.INFO, message)
 
 
 def check_texts(folder: Path, tokenizer, positions: int) -> None:
