@@ -12,19 +12,16 @@ cd "$(dirname "$0")"
 stage=1 stop_stage=11    # first and last stage to run
 skip_stages=             # stages to leave out, such as "4 8"
 skip_train=false         # leave out the training stages, 3 and 6, and the training in stage 8
-dry_run=false            # print the commands of the stages, and what would be submitted, instead of running them
+dry_run=false            # print the commands, and what would be submitted, instead of running them
 ngpu=0 num_nodes=1       # GPUs on each machine that trains, 0 runs on the CPU; machines, through the queue of cmd.sh
 inference_nj=1           # jobs that share decoding, cached states and pseudo translation, each on a GPU of its own
 deepspeed_config=        # train with DeepSpeed, with settings such as conf/deepspeed/zero2.json
 nj=$(nproc)              # parallel processes that prepare data
-datadir=data             # prepared corpora go to <datadir>/<recipe>
-dumpdir=dump             # audio and features go to <dumpdir>/<recipe>
-expdir=exp               # models, translations, logs and the report go to <expdir>/<recipe>
+datadir=data dumpdir=dump expdir=exp # prepared corpora, features, and results go to <folder>/<recipe>
 
 # Data
 recipe=                  # name of the recipe, and of its folders
-data_sh=                 # the recipe's data preparation
-local_data_opts=         # further options of it
+data_sh='' local_data_opts='' # the recipe's data preparation, and further options of it
 langs='' target_lang=en  # source languages, Common Voice codes such as "fr it", and that of the translations
 test_set="test"          # set to decode and score
 text_only=false          # a corpus without speech, from which stages 1 and 3 make a language model
@@ -41,12 +38,10 @@ speech_encoder=base      # Whisper model: base, medium, large-v2 ...
 silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
 top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
 language_model='' lm_size='' # mBART to start from, a folder or hub id; or its size as JSON, to make one from nothing
-lm_config=               # training of the language model (stage 3)
-lm_share=1.0             # of its weights that are as fine-tuned, the rest as before: less forgets less
+lm_config='' lm_share=1.0 # training of the language model (stage 3); share of its weights as trained: less forgets less
 composite_lm_share=1.0   # the same of the language blocks after composite training; before is what they started from
 fine_tuned_lm=true       # the language blocks start from stage 3's model; false: from what that started from
-frozen_config=           # composite training, first phase: speech encoder frozen (stage 6)
-train_config=            # composite training, main phase; its name is the experiment's (stage 6)
+frozen_config='' train_config='' # composite training, frozen and joint phase, which names the experiment (stage 6)
 frozen_phase=some        # how much of the two phases the speech encoder stays frozen: none, some or all
 whisper_config=          # training of Whisper itself, as one more baseline (stage 8)
 override=                # files of what changes against all these, such as conf/modality_gap/waco.yaml
@@ -60,77 +55,7 @@ compare_with=            # a trained experiment whose similarity stands beside t
 
 # A study: rows, conf/<study>/<row>.yaml, trained, decoded and compared in place of one model
 study='' study_rows=''   # ablation or modality_gap; some of its rows only, such as "1_st 2_mt"
-study_opts=              # further options of every row
-study_folds=             # splits of the corpus whose test sets are pooled, such as "0 1 2"; 0 is the recipe's own
-
-help_message=$(
-  cat <<END
-usage: run.sh [option value]...    in brackets: what holds without it
-
-  --config FILE      settings of a recipe, lines name=value [egs2/asterisk/comsl1/settings.conf]
-  --stage --stop_stage      first and last stage to run [$stage] [$stop_stage]
-  --skip_stages      stages to leave out, such as "4 8"
-  --skip_train       leave out the training stages, 3 and 6, and the training in stage 8 [$skip_train]
-  --dry_run          print the commands, and what would be submitted, instead of running them [$dry_run]
-  --ngpu --num_nodes        GPUs on each machine that trains, and how many machines [$ngpu] [$num_nodes]
-  --inference_nj     jobs that share decoding, cached states and pseudo translation, each on a GPU [$inference_nj]
-  --deepspeed_config train with DeepSpeed, with settings such as conf/deepspeed/zero2.json
-  --nj               parallel processes that prepare data [$nj]
-  --datadir --dumpdir --expdir   folders of prepared corpora, of features, of results [$datadir] [$dumpdir] [$expdir]
-
-  --recipe           name of the recipe, and of its folders
-  --data_sh          the recipe's data preparation
-  --local_data_opts  further options of it
-  --langs            source languages, Common Voice codes, such as "fr it"
-  --target_lang      language of the translations [$target_lang]
-  --test_set         set to decode and score [$test_set]
-  --text_only        a corpus without speech, from which stages 1 and 3 make a language model [$text_only]
-  --tsv              table of a corpus of your own, see egs2/tsv/comsl1
-  --pseudo_set       set of transcribed speech to translate into further training data
-  --further_sets     sets of stage 1 to train the composite model on too, such as "untranscribed"
-  --min_duration --max_duration  of a clip, in seconds [$min_duration] [$max_duration]
-  --max_dropped      share of clips that may be unusable before stage 2 fails [$max_dropped]
-  --augmented_copies further copies of the training set as over telephones, in rooms, with noise [$augmented_copies]
-  --speed_factors    further copies of the training set at these speeds, such as "0.9 1.1"
-
-  --speech_encoder   Whisper model: base, medium, large-v2 ... [$speech_encoder]
-  --silence          seconds of silence that it hears after a clip's end [$silence]
-  --top_blocks       how many of its blocks run in training, on cached states from below them [$top_blocks]
-  --language_model   mBART to start from: folder or hub id
-  --lm_size          or its size as JSON, to make one from nothing
-  --lm_config        training of the language model
-  --lm_share         of its weights that are as fine-tuned, the rest as before [$lm_share]
-  --composite_lm_share      the same of the language blocks after composite training [$composite_lm_share]
-  --fine_tuned_lm    whether the language blocks start from stage 3's model [$fine_tuned_lm]
-  --frozen_config --train_config   composite training: frozen phase, joint phase
-  --frozen_phase     how much of both the speech encoder stays frozen: none, some or all [$frozen_phase]
-  --whisper_config   training of Whisper itself, as one more baseline
-  --override         files of what changes against all these, such as conf/modality_gap/waco.yaml
-  --tag              name of the experiment, in place of train_config's and override's
-
-  --tasks            what stage 7 does with the test set [$tasks]
-  --decode_config    beam and batch [$decode_config]
-  --published        results of others on the same test sets, to be shown beside these
-  --compare_with     a trained experiment whose similarity stands beside this one's
-
-  --study            conf/<study>/<row>.yaml, trained, decoded and compared: ablation or modality_gap
-  --study_rows --study_opts      some of its rows only, further options of every row
-  --study_folds      splits of the corpus whose test sets are pooled, such as "0 1 2"; 0 is the recipe's own
-
-Stages
-   1  data preparation: fetch, clean, split, Kaldi-style directories
-   2  speech: 16 kHz, filters, speed perturbation, languages combined
-   3  language model: fine-tuning on paired text
-   4  further training data, where the recipe names a source: pseudo translations, sets of stage 1
-   5  features: states of the frozen speech encoder and of the frozen language model
-   6  composite training: speech encoder frozen, then everything
-   7  decoding: ST, and ASR and MT by the same model; likelihood of the references
-   8  baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript
-   9  scores and report
-  10  analysis: similarity of speech and text
-  11  the model packed into one file
-END
-)
+study_opts='' study_folds='' # further options of every row; splits of the corpus whose test sets are pooled, "0 1 2"
 
 . local/parse_options.sh
 . ./path.sh
@@ -185,7 +110,8 @@ if [ -n "$override$tag" ]; then report=$experiment/report; fi
 last_set=${test_set}_${langs##* } # the one that is decoded last
 
 if [ -n "$study" ]; then
-  exec python -m comsl.bin.run_study --options "$(options_in_use)" --decode "$(basename "$decoded")" --command "$user_command" -- "$@"
+  exec python -m comsl.bin.run_study --options "$(options_in_use)" --decode "$(basename "$decoded")" \
+    --command "$user_command" -- "$@"
 fi
 
 launch="command python -m espnet2.bin.launch" # for a dry run too: it shows what the queue would get
@@ -217,7 +143,8 @@ train() {
 # What a training can't be is said before the first of them runs.
 check_trainings() {
   # shellcheck disable=SC2086 # several files, or none
-  python -m comsl.bin.check_trainings "$@" ${whisper_config:+--whisper $whisper_config} ${override:+--override $override}
+  python -m comsl.bin.check_trainings "$@" ${whisper_config:+--whisper "$whisper_config"} \
+    ${override:+--override $override}
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.
@@ -230,7 +157,8 @@ share() {
 
 if run_stage 1 "data preparation: fetch, clean, split, Kaldi-style directories"; then
   folders=$(corpus_folders "$(dirname "$data_sh")/../db.sh")
-  if to_make "$data" --earlier keep from "$(dirname "$data_sh")" by data_sh local_data_opts langs tsv target_lang folders; then
+  if to_make "$data" --earlier keep from "$(dirname "$data_sh")" \
+    by data_sh local_data_opts langs tsv target_lang folders; then
     export nj target_lang
     # shellcheck disable=SC2086 # several options
     $show "$data_sh" --out "$data" --langs "$langs" ${tsv:+--tsv "$tsv" --target_lang "$target_lang"} $local_data_opts
@@ -240,58 +168,47 @@ if run_stage 1 "data preparation: fetch, clean, split, Kaldi-style directories";
 fi
 
 if run_stage 2 "speech: 16 kHz, filters, speed perturbation, languages combined"; then
-  if to_make "$raw" --earlier keep from "$data" by langs min_duration max_duration max_dropped speed_factors \
-    augmented_copies; then
+  once "$raw" --earlier keep from "$data" \
+    by langs min_duration max_duration max_dropped speed_factors augmented_copies -- \
     python -m comsl.bin.prepare_speech --data "$data" --out "$raw" --langs "$langs" --nj "$nj" \
-      --min_duration "$min_duration" --max_duration "$max_duration" --max_dropped "$max_dropped" \
-      --speed_factors "$speed_factors" --augmented_copies "$augmented_copies" --speech_encoder "$speech_encoder"
-    made "$raw"
-  fi
+    --min_duration "$min_duration" --max_duration "$max_duration" --max_dropped "$max_dropped" \
+    --speed_factors "$speed_factors" --augmented_copies "$augmented_copies" --speech_encoder "$speech_encoder"
 fi
 
 if run_stage 3 "language model: fine-tuning on paired text"; then
   for set in $pseudo_set $further_sets; do # before the hours until they are read
     $dry_run || [ -d "$raw/$set" ] ||
-      refuse "there is no set $raw/$set: correct --pseudo_set or --further_sets, or have stage 1 make it"
+      die "there is no set $raw/$set: correct --pseudo_set or --further_sets, or have stage 1 make it"
   done
   if [ -n "$lm_size" ]; then
-    if to_make "$exp/lm_start" from "$raw" by lm_size langs target_lang; then
-      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" --langs "$langs $target_lang" --out "$new"
-      made "$exp/lm_start"
-    fi
-  elif to_make "$exp/lm_start" by language_model langs target_lang; then
-    python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out "$new"
-    made "$exp/lm_start"
+    once "$exp/lm_start" from "$raw" by lm_size langs target_lang -- \
+      python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" \
+      --langs "$langs $target_lang" --out OUT
+  else
+    once "$exp/lm_start" by language_model langs target_lang -- \
+      python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
   fi
-  if to_make "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set; then
-    python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" --test "$raw/$test_set"_*
-    made "$raw/train/source_shape"
-  fi
+  once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set -- \
+    python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
+    --test "$raw/$test_set"_*
   if to_make "$exp/lm_train" --earlier aside from "$raw" "$exp/lm_start" by lm_config target_lang; then
     # shellcheck disable=SC2086 # or none, of text alone
     check_trainings "$lm_config" $frozen_config $train_config
     train lm train --config "$lm_config" --train_set train --language_model "$exp/lm_start" --output_dir "$exp/lm_train"
     made "$exp/lm_train"
   fi
-  if to_make "$translator" from "$exp/lm_train" "$exp/lm_start" by lm_share; then
-    python -m comsl.bin.interpolate --model "$exp/lm_train" --start "$exp/lm_start" --share "$lm_share" --out "$new"
-    made "$translator"
-  fi
-  if to_make "$exp/lm" from "$translator"; then
-    python -m comsl.bin.export_lm --model "$exp/lm_train" --out "$new"
-    made "$exp/lm"
-  fi
+  once "$translator" from "$exp/lm_train" "$exp/lm_start" by lm_share -- \
+    python -m comsl.bin.interpolate --model "$exp/lm_train" --start "$exp/lm_start" --share "$lm_share" --out OUT
+  once "$exp/lm" from "$translator" -- python -m comsl.bin.export_lm --model "$exp/lm_train" --out OUT
 fi
 
 if run_stage 4 "further training data: pseudo translations, sets of stage 1"; then
   sets=("$raw/train")
   if [ -n "$pseudo_set" ]; then
     pseudo=$raw/${pseudo_set}_pseudo
-    if to_make "$pseudo" from "$raw" "$translator" by test_set; then
-      share pseudo "$new" python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" --data "$raw/$pseudo_set" \
-        --held_out "dev $test_set"
-      made "$pseudo"
-    fi
+    once "$pseudo" from "$raw" "$translator" by test_set -- \
+      share pseudo OUT python -m comsl.bin.translate_text --model "$exp/lm_train" --raw "$raw" \
+      --data "$raw/$pseudo_set" --held_out "dev $test_set"
     sets+=("$pseudo")
   fi
   for set in $further_sets; do sets+=("$raw/$set"); done
@@ -306,17 +223,13 @@ fi
 # save disk, they are made again when something has to be trained.
 cache_states() { # [--deletable]
   if $dry_run && [ $# -eq 0 ]; then return; fi # shown before
-  if to_make "$encoder" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm_start" \
-    by speech_encoder silence top_blocks; then
+  once "$encoder" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm_start" \
+    by speech_encoder silence top_blocks -- \
     share features "$encoder" python -m comsl.bin.extract_features --raw "$raw" --sets "$train_set dev" \
-      --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks" --language_model "$exp/lm_start"
-    made "$encoder"
-  fi
-  if to_make "$teacher" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm" by target_lang; then
+    --speech_encoder "$speech_encoder" --silence "$silence" --top_blocks "$top_blocks" --language_model "$exp/lm_start"
+  once "$teacher" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm" by target_lang -- \
     share teacher "$teacher" python -m comsl.bin.extract_teacher --raw "$raw" --sets "$train_set dev" \
-      --language_model "$exp/lm" --target_lang "$target_lang"
-    made "$teacher"
-  fi
+    --language_model "$exp/lm" --target_lang "$target_lang"
 }
 
 if run_stage 5 "features: states of the frozen speech encoder and of the frozen language model"; then
@@ -354,25 +267,19 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     train joint train "${main[@]}" --output_dir "$experiment"
     made "$experiment"
   fi
-  if to_make "$model" from "$experiment" "$start" by composite_lm_share; then
-    python -m comsl.bin.interpolate --model "$experiment" --start "$start" --share "$composite_lm_share" --out "$new"
-    made "$model"
-  fi
+  once "$model" from "$experiment" "$start" by composite_lm_share -- \
+    python -m comsl.bin.interpolate --model "$experiment" --start "$start" --share "$composite_lm_share" --out OUT
 fi
 
 tested=(--raw "$raw" --set "$test_set" --langs "$langs")
 
 if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of the references"; then
-  if to_make "$decoded" from "$raw" "$model" by test_set langs tasks decode_config; then
-    share decode "$new" python -m comsl.bin.decode --model "$experiment" "${tested[@]}" --tasks "$tasks" \
-      --decode_config "$decode_config"
-    made "$decoded"
-  fi
+  once "$decoded" from "$raw" "$model" by test_set langs tasks decode_config -- \
+    share decode OUT python -m comsl.bin.decode --model "$experiment" "${tested[@]}" --tasks "$tasks" \
+    --decode_config "$decode_config"
   likelihood=$decoded/$last_set/nll.st # and of the other languages
-  if to_make "$likelihood" --earlier keep from "$raw" "$model" by test_set langs; then
+  once "$likelihood" --earlier keep from "$raw" "$model" by test_set langs -- \
     share likelihood "$decoded" python -m comsl.bin.likelihood --model "$experiment" "${tested[@]}"
-    made "$likelihood"
-  fi
 fi
 
 if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript"; then
@@ -382,11 +289,9 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
     whisper_tasks=asr # for the cascade
   fi
   baseline=(--raw "$raw" --sets "$test_set" --langs "$langs" --decode_config "$decode_config")
-  if to_make "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config speech_encoder; then
-    share whisper "$new" python -m comsl.bin.decode_whisper "${baseline[@]}" --tasks "$whisper_tasks" \
-      --speech_encoder "$speech_encoder"
-    made "$exp/whisper-zero-shot"
-  fi
+  once "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config speech_encoder -- \
+    share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --tasks "$whisper_tasks" \
+    --speech_encoder "$speech_encoder"
 
   if [ -n "$whisper_config" ]; then
     tuned=$exp/whisper_train # on the data of stage 6
@@ -398,25 +303,17 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
         --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence"
       made "$tuned"
     fi
-    if to_make "$tuned/whisper.pt" from "$tuned"; then
-      python -m comsl.bin.export_whisper --model "$tuned" --out "$new"
-      made "$tuned/whisper.pt"
-    fi
-    if to_make "$exp/whisper-fine-tuned" from "$raw" "$tuned/whisper.pt" by test_set langs decode_config; then
-      share whisper_fine_tuned "$new" python -m comsl.bin.decode_whisper "${baseline[@]}" --speech_encoder "$tuned/whisper.pt"
-      made "$exp/whisper-fine-tuned"
-    fi
+    once "$tuned/whisper.pt" from "$tuned" -- python -m comsl.bin.export_whisper --model "$tuned" --out OUT
+    once "$exp/whisper-fine-tuned" from "$raw" "$tuned/whisper.pt" by test_set langs decode_config -- \
+      share whisper_fine_tuned OUT python -m comsl.bin.decode_whisper "${baseline[@]}" \
+      --speech_encoder "$tuned/whisper.pt"
   fi
 
   text=(--model "$exp/lm_train" "${tested[@]}" --decode_config "$decode_config")
-  if to_make "$exp/cascade" from "$raw" "$translator" "$exp/whisper-zero-shot" by test_set langs decode_config; then
-    share cascade "$new" python -m comsl.bin.decode "${text[@]}" --transcripts "$exp/whisper-zero-shot"
-    made "$exp/cascade"
-  fi
-  if to_make "$exp/mt-true-transcript" from "$raw" "$translator" by test_set langs decode_config; then
-    share mt "$new" python -m comsl.bin.decode "${text[@]}" --tasks mt
-    made "$exp/mt-true-transcript"
-  fi
+  once "$exp/cascade" from "$raw" "$translator" "$exp/whisper-zero-shot" by test_set langs decode_config -- \
+    share cascade OUT python -m comsl.bin.decode "${text[@]}" --transcripts "$exp/whisper-zero-shot"
+  once "$exp/mt-true-transcript" from "$raw" "$translator" by test_set langs decode_config -- \
+    share mt OUT python -m comsl.bin.decode "${text[@]}" --tasks mt
 fi
 
 if run_stage 9 "scores and report"; then
@@ -425,36 +322,26 @@ if run_stage 9 "scores and report"; then
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system") && shown+=("$exp/$system"); fi
   done
   if [ "$frozen_phase" = some ]; then trained=(--experiment "$frozen"); fi
-  if to_make "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" \
-    by recipe test_set langs target_lang published; then
-    python -m comsl.bin.score --recipe "$recipe" "${tested[@]}" "${systems[@]}" --target_lang "$target_lang" \
-      ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" --out "$report" --command "$user_command"
-    made "$report/results.json"
-  fi
+  once "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" \
+    by recipe test_set langs target_lang published -- \
+    python -m comsl.bin.score --recipe "$recipe" "${tested[@]}" "${systems[@]}" \
+    --target_lang "$target_lang" ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
+    --out "$report" --command "$user_command"
 fi
 
 if run_stage 10 "analysis: similarity of speech and text"; then
-  if to_make "$exp/alignment" from "$raw" by test_set langs speech_encoder; then
-    share alignment "$new" python -m comsl.bin.align_words "${tested[@]}" --speech_encoder "$speech_encoder"
-    made "$exp/alignment"
-  fi
-  if to_make "$experiment/similarity" from "$raw" "$model" "$exp/alignment" by test_set langs compare_with; then
-    share similarity "$new" python -m comsl.bin.similarity "${tested[@]}" --alignment "$exp/alignment" \
-      --model "$experiment" ${compare_with:+--compare_with "$compare_with"}
-    made "$experiment/similarity"
-  fi
-  if to_make "$report/similarity.json" --earlier keep from "$experiment/similarity" by test_set langs; then
-    python -m comsl.bin.draw_similarity --set "$test_set" --langs "$langs" --similarity "$experiment/similarity" \
-      --out "$report"
-    made "$report/similarity.json"
-  fi
+  once "$exp/alignment" from "$raw" by test_set langs speech_encoder -- \
+    share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --speech_encoder "$speech_encoder"
+  once "$experiment/similarity" from "$raw" "$model" "$exp/alignment" by test_set langs compare_with -- \
+    share similarity OUT python -m comsl.bin.similarity "${tested[@]}" --alignment "$exp/alignment" \
+    --model "$experiment" ${compare_with:+--compare_with "$compare_with"}
+  once "$report/similarity.json" --earlier keep from "$experiment/similarity" by test_set langs -- \
+    python -m comsl.bin.draw_similarity --set "$test_set" --langs "$langs" \
+    --similarity "$experiment/similarity" --out "$report"
 fi
 
 if run_stage 11 "the model packed into one file"; then
-  if to_make "$experiment/packed.zip" from "$model"; then
-    python -m comsl.bin.pack --model "$experiment" --out "$new"
-    made "$experiment/packed.zip"
-  fi
+  once "$experiment/packed.zip" from "$model" -- python -m comsl.bin.pack --model "$experiment" --out OUT
 fi
 
 end_stage

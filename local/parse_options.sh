@@ -1,9 +1,10 @@
-# Sourced by run.sh, Kaldi's idiom: every variable that help_message names as `--name` is an option. A default that is a
+# Sourced by run.sh, Kaldi's idiom: every variable that help.txt names as `--name` is an option. A default that is a
 # number, a whole number or true/false says that the value must be one too; of two values the last one wins.
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the options
 
-die() {
+die() { # also from within a stage, whose log would end with it
+  if [ -n "${running:-}" ]; then running='' && exec >&3 2>&4; fi
   echo "error: $*" >&2
   exit 1
 }
@@ -12,7 +13,7 @@ declare -A option_defaults
 while read -r option; do
   option=${option#--}
   if [ "$option" != config ]; then option_defaults[$option]=${!option}; fi
-done < <(grep -o -e '--[a-z_]*' <<<"$help_message")
+done < <(grep -o -e '--[a-z_]*' local/help.txt)
 
 set_option() { # NAME VALUE
   [ -n "$1" ] && [ -n "${option_defaults[$1]+known}" ] || die "unknown option --$1: --help lists the options"
@@ -40,21 +41,15 @@ read_settings() { # FILE: lines name=value, taken as they are
   done <"$1"
 }
 
-# The options, or those only that aren't as in run.sh, as lines name=value.
+# The options as lines name=value.
 options_in_use() {
   local name
-  for name in "${!option_defaults[@]}"; do
-    if [ "${1:-all}" = all ] || [ "${!name}" != "${option_defaults[$name]}" ]; then echo "$name=${!name}"; fi
-  done | sort
+  for name in "${!option_defaults[@]}"; do echo "$name=${!name}"; done | sort
 }
 
-show_help=false
-words=()
+show_help=false words=()
 for word; do
-  case $word in
-    --help | -h) show_help=true ;;
-    *) words+=("$word") ;;
-  esac
+  if [ "$word" = --help ] || [ "$word" = -h ]; then show_help=true; else words+=("$word"); fi
 done
 case " ${words[*]} " in
   *" --config "* | *" --data_sh "*) ;;
@@ -65,7 +60,7 @@ for ((place = 0; place + 1 < ${#words[@]}; place++)); do
 done
 set_options "${words[@]}"
 if $show_help; then
-  printf '%s\n\nSet here\n' "$help_message"
-  options_in_use changed | sed 's/^/  --/'
+  cat local/help.txt
+  options_in_use | sed 's/^/  --/'
   exit
 fi

@@ -20,22 +20,10 @@ fits() { "$1" -c 'import sys, venv; sys.exit(sys.version_info[:2] not in [(3, 12
 find_python() {
   local python
   for python in python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[23].*/bin/python3; do
-    if fits "$python"; then
-      echo "$python"
-      return
-    fi
+    if fits "$python"; then echo "$python" && return; fi
   done
   say "error: found no Python 3.12 or 3.13: install one, for example with 'apt install python3.12-venv' or 'pyenv install 3.12'"
   return 1
-}
-
-check_disk() {
-  local free
-  free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-  if [ "$free" -lt 8 ]; then
-    say "error: $free GB free in $PWD, the environment needs 8: free some disk space"
-    return 1
-  fi
 }
 
 # Debian's python3 can come without ensurepip: then the interpreter's own pip puts one into the environment.
@@ -50,10 +38,12 @@ install() {
 }
 
 build() {
-  local python
+  local python free
   python=$(find_python)
   rm -rf "$venv"
-  check_disk
+  free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+  [ "$free" -ge 8 ] ||
+    { say "error: $free GB free in $PWD, the environment needs 8: free some disk space" && return 1; }
   say "building $venv with $("$python" --version): once, 3 to 4 minutes, 6.5 GB"
   make_venv "$python"
 }

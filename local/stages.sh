@@ -39,12 +39,6 @@ on_exit() {
 }
 trap on_exit EXIT
 
-refuse() { # MESSAGE: what ends a run before its work
-  exec >&3 2>&4
-  running=''
-  die "$1"
-}
-
 # What a recipe's db.sh, if it has one, sets; the environment may set it too.
 corpus_folders() (
   [ -f "$1" ] || return 0
@@ -99,4 +93,18 @@ made() {
 unlock() {
   lock=${locks[$1]}
   exec {lock}>&-
+}
+
+# once OUT [as to_make] -- COMMAND...: what one command makes; the word OUT in it is where to write.
+once() {
+  local out=$1 word wanted=() command=()
+  while [ "$1" != -- ]; do wanted+=("$1") && shift; done
+  if to_make "${wanted[@]}"; then
+    for word in "${@:2}"; do
+      if [ "$word" = OUT ]; then word=$new; fi
+      command+=("$word")
+    done
+    "${command[@]}"
+    made "$out"
+  fi
 }
