@@ -120,10 +120,10 @@ def prepare(
     for job in pending:
         for folder in folders[job]:
             made.record_of(folder).unlink(missing_ok=True)  # all are made anew
-            made.begin(folder, records[job], made.KEEP)
         make = _make_translated if job.sets == SETS else _make_untranslated
         make(settings, job, tables[job.lang])
         for folder in filter(Path.is_dir, folders[job]):
+            made.begin(folder, records[job], made.KEEP)
             made.finish(folder)
 
 
