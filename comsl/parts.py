@@ -24,7 +24,7 @@ from comsl.errors import DataError
 
 RECORD = ".made_from.json"
 # Options that change where and how fast a part is made, not what is in it.
-NEUTRAL = ("out", "job", "ngpu", "batch_size", "batch_seconds", "downloads")
+NEUTRAL = ("out", "job", "ngpu", "batch_size", "batch_seconds")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Driver:
             env=os.environ | env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def calls(self) -> Calls:

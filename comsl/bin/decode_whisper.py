@@ -30,7 +30,6 @@ def parse_args() -> argparse.Namespace:
     add("--beam_size", type=int, default=5, help="beams of an utterance")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
     add("--decode_config", type=Path, help="YAML of such settings, which it sets")
-    add("--downloads", default="downloads", help="where weights are kept")
     add_options(parser)
     return parser.parse_args()
 
@@ -52,7 +51,7 @@ def main() -> None:
         from comsl.baselines.whisper_decoding import decode_set
         from comsl.encoders.whisper_weights import load_whisper
 
-        model = load_whisper(args.speech_encoder, args.downloads).to(job.device(args.ngpu))
+        model = load_whisper(args.speech_encoder).to(job.device(args.ngpu))
         for name, lang in sets.items():
             if (part / name).is_dir():  # of an interrupted run
                 continue

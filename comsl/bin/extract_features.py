@@ -6,6 +6,8 @@ from pathlib import Path
 from comsl.cli import command
 from comsl.parts import Job, add_options, make_part
 
+COMPRESSION = 3  # Kaldi's method of two bytes a value
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -19,16 +21,8 @@ def parse_args() -> argparse.Namespace:
     add("--language_model", help="folder of the one that must have room for the states (stage 3)")
     add("--silence", type=float, default=0.5, help="seconds of silence appended")
     add("--top_blocks", type=int, default=0, help="states below so many last blocks; 0: output")
-    add(
-        "--compression_method",
-        type=int,
-        choices=(2, 3),
-        default=3,
-        help="Kaldi's: 2 is one byte a value, 3 two",
-    )
     add("--batch_seconds", type=float, default=120, help="padded audio in a batch")
     add("--shard_utts", type=int, default=5000, help="utterances an ark; a restart keeps arks")
-    add("--downloads", default="downloads", help="where weights are kept")
     add_options(parser)
     return parser.parse_args()
 
@@ -43,7 +37,7 @@ def main() -> None:
         args.speech_encoder,
         args.silence,
         args.top_blocks,
-        args.compression_method,
+        COMPRESSION,
         args.shard_utts,
     )
     positions = None
@@ -55,7 +49,7 @@ def main() -> None:
 
     def extract(part: Path, job: Job) -> None:
         device = job.device(args.ngpu)
-        states = EncoderStates(settings, args.batch_seconds, device, args.downloads)
+        states = EncoderStates(settings, args.batch_seconds, device, "downloads")
         for name in sets:
             states.extract(args.raw / name, part / name, positions, job)
 

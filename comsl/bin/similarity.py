@@ -23,6 +23,7 @@ from comsl.parts import Job, add_options, make_part
 from comsl.read_ahead import read_ahead
 
 Clips = dict[str, tuple[Wave, str, list]]  # waveform, transcript, words with their times
+DRAWN = 2  # of a language, the first
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,8 +36,6 @@ def parse_args() -> argparse.Namespace:
     add("--alignment", type=Path, required=True, help="folder with <set>_<lang>/words.ctm")
     add("--set", default="test", help="the set to look at")
     add("--langs", required=True, help='languages, such as "fr it"')
-    add("--count", type=int, default=2, help="utterances a language to draw, the first")
-    add("--layer", type=int, help="encoder layer; without it a third of the way up, as ERM's")
     add("--out", type=Path, required=True, help="gets <set>_<lang>/similarity.<layer>")
     add_options(parser)
     return parser.parse_args()
@@ -48,7 +47,7 @@ def main() -> None:
     args = parse_args()
     sets = sets_of(args.set, args.langs)
     clips = {name: read_clips(args.raw / name, args.alignment / name) for name in sets}
-    shown = {name: set(islice(table, args.count)) for name, table in clips.items()}
+    shown = {name: set(islice(table, DRAWN)) for name, table in clips.items()}
 
     from comsl.inference import choose_checkpoint
 
@@ -59,10 +58,10 @@ def main() -> None:
             other = load(args.compare_with, device)
             for name, lang in sets.items():
                 drawn = {key: clip for key, clip in mine[name].items() if key in shown[name]}
-                others |= look(other, drawn, lang, chosen_layer(other, args.layer))
+                others |= look(other, drawn, lang, chosen_layer(other))
             del other  # before the next is loaded
         translator = load(args.model, device)
-        layer = chosen_layer(translator, args.layer)
+        layer = chosen_layer(translator)
         for name, lang in sets.items():
             means = {}
             for key, similarity in look(translator, mine[name], lang, layer):
@@ -98,12 +97,11 @@ def load(model: str, device: str):
     return SpeechTranslator.from_pretrained(model, device)
 
 
-def chosen_layer(translator, layer: int | None) -> int:
-    """The encoder layer to look at."""
+def chosen_layer(translator) -> int:
+    """The encoder layer to look at: a third of the way up, as ERM's."""
     from comsl.model.objectives.cml import matched_layer
 
-    layers = translator.model.language_model.config.encoder_layers
-    return matched_layer(layers) if layer is None else layer
+    return matched_layer(translator.model.language_model.config.encoder_layers)
 
 
 def look(translator, clips: Clips, lang: str, layer: int) -> Iterator[tuple]:
