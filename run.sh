@@ -35,6 +35,7 @@ speed_factors=           # further copies of the training set at these speeds, s
 
 # Models and their training
 speech_encoder=base      # Whisper model: base, medium, large-v2 ...
+whisper_model=           # of the baselines and of word alignment (stages 8 and 10), where it is not the speech encoder
 silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
 top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
 language_model='' lm_size='' # mBART to start from, a folder or hub id; or its size as JSON, to make one from nothing
@@ -76,6 +77,7 @@ if [ "$cmd_backend" != local ] || $dry_run; then gpus=0; fi
 python -m comsl.bin.check_options "$(options_in_use)" --gpus "$gpus"
 . local/stages.sh
 
+whisper_model=${whisper_model:-$speech_encoder}
 data=$datadir/$recipe
 raw=$dumpdir/$recipe/raw
 if $text_only; then raw=$data; fi
@@ -289,24 +291,24 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
     whisper_tasks=asr # for the cascade
   fi
   baseline=(--raw "$raw" --sets "$test_set" --langs "$langs" --decode_config "$decode_config")
-  once "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config speech_encoder -- \
+  once "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config whisper_model -- \
     share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --tasks "$whisper_tasks" \
-    --speech_encoder "$speech_encoder"
+    --whisper_model "$whisper_model"
 
   if [ -n "$whisper_config" ]; then
     tuned=$exp/whisper_train # on the data of stage 6
     if ! $skip_train && to_make "$tuned" --earlier aside from "$raw" "$raw/$train_set" cached "$encoder" \
-      by whisper_config speech_encoder silence top_blocks target_lang; then
+      by whisper_config whisper_model silence top_blocks target_lang; then
       cache_states
       train whisper_train train_whisper --config "$whisper_config" --train_set "$train_set" --encoder "$encoder" \
         --top_blocks "$top_blocks" --output_dir "$tuned" \
-        --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence"
+        --speech_encoder_conf "model=$whisper_model" --speech_encoder_conf "silence=$silence"
       made "$tuned"
     fi
     once "$tuned/whisper.pt" from "$tuned" -- python -m comsl.bin.export_whisper --model "$tuned" --out OUT
     once "$exp/whisper-fine-tuned" from "$raw" "$tuned/whisper.pt" by test_set langs decode_config -- \
       share whisper_fine_tuned OUT python -m comsl.bin.decode_whisper "${baseline[@]}" \
-      --speech_encoder "$tuned/whisper.pt"
+      --whisper_model "$tuned/whisper.pt"
   fi
 
   text=(--model "$exp/lm_train" "${tested[@]}" --decode_config "$decode_config")
@@ -330,8 +332,8 @@ if run_stage 9 "scores and report"; then
 fi
 
 if run_stage 10 "analysis: similarity of speech and text"; then
-  once "$exp/alignment" from "$raw" by test_set langs speech_encoder -- \
-    share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --speech_encoder "$speech_encoder"
+  once "$exp/alignment" from "$raw" by test_set langs whisper_model -- \
+    share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --whisper_model "$whisper_model"
   once "$experiment/similarity" from "$raw" "$model" "$exp/alignment" by test_set langs compare_with -- \
     share similarity OUT python -m comsl.bin.similarity "${tested[@]}" --alignment "$exp/alignment" \
     --model "$experiment" ${compare_with:+--compare_with "$compare_with"}

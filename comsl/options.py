@@ -56,6 +56,19 @@ def check_experiment(options: Options) -> None:
         _check_file(name, options[name])
         if options[name]:
             read_settings(Path(options[name]))
+    _check_whisper(options)
+
+
+def _check_whisper(options: Options) -> None:
+    """DataError: it would be trained on the states of another speech encoder."""
+    config, model = options["whisper_config"], options["whisper_model"]
+    if not config or model in ("", options["speech_encoder"]):
+        return
+    if read_settings(Path(config)).get("speech_encoder") == "cached":
+        raise DataError(
+            f"--whisper_model {model}: {config} trains on cached states, which are those of"
+            f" {options['speech_encoder']}: its speech_encoder must be whisper"
+        )
 
 
 def check_gpus(number: int) -> None:

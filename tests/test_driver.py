@@ -79,6 +79,10 @@ def test_a_second_run_makes_nothing(made: Driver) -> None:
     [
         (["--composite_lm_share", "0.9"], ["interpolate", *USES]),
         (["--tasks", "st"], ["decode", "likelihood", "score"]),
+        (
+            ["--whisper_model", "small"],
+            ["decode_whisper", "decode", "score", "align_words", "similarity", "draw_similarity"],
+        ),
         (["--compare_with", "exp/asterisk/lm"], ["similarity", "draw_similarity"]),
         (["--fine_tuned_lm", "false"], ["train", "train", "interpolate", *USES]),
         (
@@ -103,6 +107,13 @@ def test_a_setting_remakes_what_depends_on_it_and_nothing_else(
     made: Driver, options: list[str], remade: list[str]
 ) -> None:
     assert tools(made(*options)) == remade
+
+
+def test_whisper_is_not_trained_on_the_states_of_another_encoder(driver: Driver) -> None:
+    config = "conf/train_asterisk_whisper.yaml"
+    change(driver, config, speech_encoder="cached")
+    done = driver.run("--whisper_config", config, "--whisper_model", "small")
+    assert error_line(done).startswith(f"error: --whisper_model small: {config} trains on cached")
 
 
 def change(driver: Driver, file: str, **settings: object) -> None:

@@ -214,7 +214,7 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
 
     options = ["--raw", data.parent, "--sets", "test", "--langs", "fr"]
     options += ["--beam_size", "2", "--batch_size", "3"]
-    options += ["--out", tmp_path / "decoded", "--speech_encoder", path]
+    options += ["--out", tmp_path / "decoded", "--whisper_model", path]
     run_tool("decode_whisper", *options)
     wav_scp = read_table(data / "wav.scp")
     features = encode(exported, [read_wave(*item) for item in wav_scp.items()])

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     add("--raw", required=True, type=Path, help="folder with <set>_<lang> (stage 2)")
     add("--set", default="test", help="the set to align")
     add("--langs", required=True, help='Common Voice codes, such as "es fr"')
-    add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--whisper_model", default="base", help="name, or path of a checkpoint")
     add("--out", required=True, type=Path, help="gets <set>_<lang>/words.ctm")
     add_options(parser)
     return parser.parse_args()
@@ -38,7 +38,7 @@ def main() -> None:
     def work(part: Path, job: Job) -> None:
         from comsl.evaluation.word_alignment import WordAligner, write_ctm
 
-        aligner = WordAligner(args.speech_encoder, job.device(args.ngpu))
+        aligner = WordAligner(args.whisper_model, job.device(args.ngpu))
         window = aligner.encoder.max_samples()
         for table in waves.values():
             check_window({key: len(wave) for key, wave in table.items()}, window)
@@ -47,7 +47,7 @@ def main() -> None:
                 words = align(aligner, job.share_of(waves[name]), texts[name], lang, name)
                 write_ctm(part / name / "words.ctm", words)
 
-    make_part(args, [*(args.raw / name for name in sets), Path(args.speech_encoder)], work)
+    make_part(args, [*(args.raw / name for name in sets), Path(args.whisper_model)], work)
 
 
 def align(aligner, waves: dict[str, Wave], texts: dict[str, str], lang: str, name: str) -> dict:

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     add("--langs", required=True, help='Common Voice codes, such as "es fr"')
     add("--tasks", default="st asr", help="one of them or both")
     add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
-    add("--speech_encoder", default="base", help="Whisper model or path of a checkpoint")
+    add("--whisper_model", default="base", help="name, or path of a checkpoint")
     add("--beam_size", type=int, default=5, help="beams of an utterance")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
     add("--decode_config", type=Path, help="YAML of such settings, which it sets")
@@ -51,7 +51,7 @@ def main() -> None:
         from comsl.baselines.whisper_decoding import decode_set
         from comsl.encoders.whisper_weights import load_whisper
 
-        model = load_whisper(args.speech_encoder).to(job.device(args.ngpu))
+        model = load_whisper(args.whisper_model).to(job.device(args.ngpu))
         for name, lang in sets.items():
             if (part / name).is_dir():  # of an interrupted run
                 continue
@@ -62,7 +62,7 @@ def main() -> None:
                 for task in tasks:
                     write_table(temporary / f"text.{task}", texts[task])
 
-    make_part(args, [*(args.raw / name for name in sets), Path(args.speech_encoder)], work)
+    make_part(args, [*(args.raw / name for name in sets), Path(args.whisper_model)], work)
 
 
 if __name__ == "__main__":

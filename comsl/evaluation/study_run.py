@@ -24,7 +24,7 @@ TABLE = (
 SHARED = (
     *("data_sh", "local_data_opts", "tsv", "min_duration", "max_duration", "max_dropped"),
     *("speed_factors", "language_model", "lm_size", "lm_config", "lm_share"),
-    *("speech_encoder", "silence"),
+    *("speech_encoder", "whisper_model", "silence"),
 )
 
 
