@@ -5,9 +5,10 @@ import io
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,29 @@ def write_whisper(path: Path) -> Path:
         torch.nn.init.normal_(block.cross_attn.out.weight, std=2)
     save_whisper(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def warm_top(tmp_path_factory) -> Iterator[Path]:
+    """The repository's top by links, with a Python in its path.sh that need not import much."""
+    top = tmp_path_factory.mktemp("top")
+    for name in ("run.sh", "cmd.sh", "local", "conf", "egs2"):
+        (top / name).symlink_to(ROOT / name)
+    (top / "bin").mkdir()
+    (top / "path.sh").write_text(f". {ROOT}/path.sh && PATH={top}/bin:$PATH\n")
+    warm = f"{sys.executable} -S -E {ROOT}/tests/warm_python.py {top}/socket"
+    (top / "bin/python").write_text(
+        f'#!/bin/sh\ncase $2 in comsl.bin.*) exec {warm} "$@" ;; esac\nexec {sys.executable} "$@"\n'
+    )
+    (top / "bin/python").chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(top / "socket"))
+        listener.listen()
+        command = [sys.executable, ROOT / "tests/warm_python.py", str(listener.fileno())]
+        files = [listener.fileno()]
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT, pass_fds=files)
+    with server:  # ends as its input does
+        yield top
 
 
 @pytest.fixture(scope="session")

@@ -57,12 +57,12 @@ def training_options(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory, tiny_lm) -> Path:
+def work(tmp_path_factory, tiny_lm, warm_top) -> Path:
     """A folder in which stages 1 to 9 have run into German."""
     work = tmp_path_factory.mktemp("german")
     (work / "decode.yaml").write_text("beam_size: 2\n")
     command = [
-        *(ROOT / "egs2/tsv/comsl1/run.sh", "--tsv", write_table(work), "--langs", "fr it"),
+        *(warm_top / "egs2/tsv/comsl1/run.sh", "--tsv", write_table(work), "--langs", "fr it"),
         *("--target_lang", "de", "--further_sets", "untranscribed"),
         *("--language_model", tiny_lm),
         *("--speech_encoder", write_whisper(work / "whisper.pt"), *training_options(work)),
