@@ -187,8 +187,9 @@ def _now() -> str:
 
 
 def _identity(record: dict) -> str:
-    """A hash of the settings and of what is read, whatever its path."""
-    settings = {name: _digest(value) for name, value in record["settings"].items()}
+    """A hash of the settings and of what is read, whatever its path. An empty setting doesn't
+    count: what was made before there was such an option stays."""
+    settings = {name: _digest(value) for name, value in record["settings"].items() if value != ""}
     return _sha256([sorted(settings.items()), [_digest(source) for source in record["reads"]]])
 
 

@@ -27,7 +27,7 @@ def test_only_a_changed_setting_or_content_remakes(tmp_path):
     out = tmp_path / "out"
     settings = {"scale": "1", "config": str(config)}
     assert make(out, "first", **settings)
-    assert not make(out, "again", **settings)
+    assert not make(out, "again", **settings, option_of_a_later_day="")
     config.write_text("# a comment\nb:\n- 2\na: 1\n")  # says the same
     assert not make(out, "again", **settings)
     config.write_text("a: 1\nb: [3]\n")
