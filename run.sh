@@ -190,9 +190,11 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
     once "$exp/lm_start" by language_model langs target_lang -- \
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
   fi
-  once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set -- \
+  test_sets=("$raw/$test_set"_*)
+  if $text_only; then test_sets=(); fi
+  once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
-    --test "$raw/$test_set"_*
+    --target_lang "$target_lang" --test "${test_sets[@]}"
   if to_make "$exp/lm_train" --earlier aside from "$raw" "$exp/lm_start" by lm_config target_lang; then
     # shellcheck disable=SC2086 # or none, of text alone
     check_trainings "$lm_config" $frozen_config $train_config
@@ -214,9 +216,9 @@ if run_stage 4 "further training data: pseudo translations, sets of stage 1"; th
     sets+=("$pseudo")
   fi
   for set in $further_sets; do sets+=("$raw/$set"); done
-  if to_make "$raw/$train_set" from "${sets[@]}" "$exp/lm_start" by test_set; then
+  if to_make "$raw/$train_set" from "${sets[@]}" "$exp/lm_start" by test_set target_lang; then
     python -m comsl.bin.combine_sets --held_out "dev $test_set" --out "$new" "${sets[@]}"
-    python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new"
+    python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new" --target_lang "$target_lang"
     made "$raw/$train_set"
   fi
 fi

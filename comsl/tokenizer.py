@@ -1,10 +1,12 @@
 """Text to and from mBART-50's token sequences, `[code, tokens, </s>]` (method.md, section 1)."""
 
+import re
 import unicodedata
 from pathlib import Path
 
 from comsl.errors import DataError
 from comsl.languages import language
+from comsl.vocabulary import cover, pieces_of_texts
 
 # How Unicode's names begin for the letters of scripts that put no space between words.
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
@@ -20,14 +22,17 @@ class Tokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self.backend = AutoTokenizer.from_pretrained(str(path))
+            self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"no tokenizer could be loaded from '{path}': {error}") from error
+        # What looks like a control token within a text is text.
+        self.backend.backend_tokenizer.model = pieces_of_texts(self.backend.backend_tokenizer)
         self.path = path
         self.pad_id = self.backend.pad_token_id
         self.eos_id = self.backend.eos_token_id
         self.mask_id = self.backend.mask_token_id
         self._vocabulary = self.backend.get_vocab()
+        self._wide = {self._vocabulary.get(language(lang).mbart) for lang in ("zh-CN", "ja")}
 
     def __len__(self) -> int:
         return len(self.backend)
@@ -53,8 +58,12 @@ class Tokenizer:
 
     def encode(self, text: str, lang: str) -> list[int]:
         """`[code, tokens of text, </s>]`."""
-        ids = self.backend(text, add_special_tokens=False)["input_ids"]
+        (ids,) = self.pieces([text])
         return [self.code(lang), *ids, self.eos_id]
+
+    def pieces(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of every text alone, all at once: much faster than one by one."""
+        return self.backend(texts, add_special_tokens=False)["input_ids"]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `text` begins and ends in it, in characters."""
@@ -62,12 +71,12 @@ class Tokenizer:
         return encoded["offset_mapping"]
 
     def lengths(self, texts: list[str]) -> list[int]:
-        """Length of `encode` of every text, all at once: much faster than one by one."""
-        return [len(ids) + 2 for ids in self.backend(texts, add_special_tokens=False)["input_ids"]]
+        """Length of `encode` of every text."""
+        return [len(ids) + 2 for ids in self.pieces(texts)]
 
     def unknown_share(self, texts: list[str]) -> float:
         """Which share of the texts' tokens stands for letters that the vocabulary lacks."""
-        rows = self.backend(texts, add_special_tokens=False)["input_ids"]
+        rows = self.pieces(texts)
         unknown = sum(row.count(self.backend.unk_token_id) for row in rows)
         return unknown / max(1, sum(map(len, rows)))
 
@@ -80,16 +89,33 @@ class Tokenizer:
         ]
 
     def decode(self, ids: list[int]) -> str:
-        """Text of a token sequence, without special tokens."""
-        return self.backend.decode(ids, skip_special_tokens=True).strip()
+        """Text of a token sequence, without special tokens, as its language code's language writes
+        it."""
+        text = self.backend.decode(ids, skip_special_tokens=True).strip()
+        return widen(text) if self._wide.intersection(ids[:2]) else text  # </s> may come first
+
+
+def widen(text: str) -> str:
+    """Punctuation beside Chinese and Japanese characters as these write it, full-width: mBART-50's
+    NFKC has made it half-width."""
+    text = _ELLIPSES.sub(lambda dots: "…" * (len(dots[0]) // 3), text)
+    return _NARROW.sub(lambda marks: marks[0].translate(_WIDE), text)
+
+
+# Kana, ideographs, and the punctuation that Unicode has in one width only.
+_EAST = "[\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff01-\uff60…]"
+_ELLIPSES = re.compile(rf"(?<={_EAST})(?:\.{{3}})+|(?:\.{{3}})+(?={_EAST})")
+_NARROW = re.compile(rf"(?<={_EAST})[!?,:;()]+|[!?,:;()]+(?={_EAST})")
+_WIDE = {ord(mark): ord(mark) + 0xFEE0 for mark in "!?,:;()"}
 
 
 def from_sentencepiece(path: str | Path):
-    """An `MBart50Tokenizer` with the pieces of a SentencePiece unigram model with default ids."""
+    """mBART-50's tokenizer with the pieces of a SentencePiece unigram model with default ids, and
+    those of all characters that it lacks."""
     from sentencepiece import SentencePieceProcessor
     from transformers import MBart50Tokenizer
 
     pieces = SentencePieceProcessor(model_file=str(path))
     # transformers 5 ignores `vocab_file=` silently: only the list of pieces and scores is read.
     vocab = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(len(pieces))]
-    return MBart50Tokenizer(vocab=vocab, src_lang="en_XX", tgt_lang="en_XX")
+    return cover(MBart50Tokenizer(vocab=vocab, src_lang="en_XX", tgt_lang="en_XX"))[0]

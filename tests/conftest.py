@@ -155,6 +155,7 @@ def warm_top(tmp_path_factory) -> Iterator[Path]:
 def tiny_lm(tmp_path_factory) -> Path:
     """A folder with a random mBART (2 + 2 layers, width 32) and a tokenizer of PAIRS' pieces."""
     from comsl.model.language_model import LanguageModel
+    from comsl.tokenizer import Tokenizer
 
     folder = tmp_path_factory.mktemp("lm")
     config = folder / "config.in.json"
@@ -164,8 +165,11 @@ def tiny_lm(tmp_path_factory) -> Path:
         "train_tokenizer", "--data", data, "--config", config, "--vocab_size", 120,
         "--out", folder / "lm",
     )  # fmt: skip
-    torch.manual_seed(0)
-    LanguageModel(folder / "lm", from_scratch=True).mbart.save_pretrained(folder / "lm")
+    torch.manual_seed(1)
+    mbart = LanguageModel(folder / "lm", from_scratch=True).mbart
+    # What it writes is to be words: bytes by chance are none.
+    mbart.get_input_embeddings().weight.data[Tokenizer(folder / "lm").mask_id + 1 :] = 0
+    mbart.save_pretrained(folder / "lm")
     return folder / "lm"
 
 

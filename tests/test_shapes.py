@@ -1,7 +1,5 @@
 """Shape files hold what a training has room for; the rest is listed, or named in one line."""
 
-import re
-
 import pytest
 from conftest import run_tool, write_texts
 
@@ -58,15 +56,3 @@ def test_a_text_of_the_test_set_that_does_not_fit_is_named_before_training(tiny_
     assert failed.returncode == 1
     assert f"error: {test}/text.tgt: 1 texts don't fit" in failed.stderr
     assert "256 positions, such as 'fr-001' of " in failed.stderr
-
-
-def test_letters_that_the_vocabulary_lacks_are_counted(tiny_lm, tmp_path):
-    """None of the training texts; a word of another script in some is told."""
-    raw = write_texts(tmp_path / "train", repeat=20)
-    found = run_tool("token_lengths", "--language_model", tiny_lm, raw)
-    assert f"{raw}/text.tgt: 0.00% of the tokens" in found.stderr
-    assert "will never write" not in found.stderr
-    texts = read_table(raw / "text.tgt")
-    write_table(raw / "text.tgt", texts | dict.fromkeys([*texts][:3], "Дождь идёт"))
-    found = run_tool("token_lengths", "--language_model", tiny_lm, raw)
-    assert re.search(r"text\.tgt: 0\.\d\d% of the tokens .* will never write", found.stderr)

@@ -2,11 +2,14 @@
 
 Utterances with a longer text are left out of them, and listed in the folder's dropped.tsv. Nothing
 is left out of a test set: what of it doesn't fit the model is named at once, before any training.
-So is, of every set, the share of tokens that stand for letters which the vocabulary lacks.
+So is, of every set, the share of tokens that stand for letters which the vocabulary lacks, and the
+BLEU of translations that have only been through the tokenizer: no model's can be higher.
 """
 
 import argparse
+import itertools
 import logging
+from collections import Counter
 from pathlib import Path
 
 from comsl.cli import command
@@ -15,7 +18,8 @@ from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
 
 SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}
-MANY_UNKNOWN = 0.001  # of all tokens
+MANY_UNKNOWN, TOO_MANY_UNKNOWN = 0.001, 0.05  # of all tokens
+MAX_REFERENCES = 2000
 
 
 @command
@@ -23,6 +27,7 @@ def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
+    parser.add_argument("--target_lang", default="en", help="Language of text.tgt")
     parser.add_argument("--max_tokens", type=int, default=256, help="Longest text, in tokens")
     parser.add_argument(
         "folders",
@@ -43,6 +48,7 @@ def main() -> None:
     positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
     for folder in (*args.test, *args.folders):
         report_unknown(folder, tokenizer)
+        report_ceiling(folder, tokenizer, args.target_lang)
     for folder in args.test:
         check_texts(folder, tokenizer, positions)
     for folder in args.folders:
@@ -50,15 +56,36 @@ def main() -> None:
 
 
 def report_unknown(folder: Path, tokenizer) -> None:
-    """Say which share of a set's tokens stands for letters that the vocabulary lacks."""
+    """Say which share of a set's tokens stands for letters that the vocabulary lacks, and which
+    letters. DataError: they are so many that a model could not learn from the texts."""
     for text in SHAPES:
-        table = read_table(folder / text, empty_ok=text == "text.src")
-        share = tokenizer.unknown_share(list(table.values()))
+        texts = list(read_table(folder / text, empty_ok=text == "text.src").values())
+        share = tokenizer.unknown_share(texts)
         message = f"{folder}/{text}: {share:.2%} of the tokens stand for letters that"
         message += f" '{tokenizer.path}' lacks"
-        if share >= MANY_UNKNOWN:
-            message += ", and will never write: see whether another language model knows them"
-        logging.log(logging.WARNING if share >= MANY_UNKNOWN else logging.INFO, message)
+        if share < MANY_UNKNOWN:
+            logging.info("%s", message)
+            continue
+        letters = Counter(itertools.chain.from_iterable(texts))
+        lacking = [
+            letter for letter, _ in letters.most_common() if tokenizer.unknown_share([letter])
+        ]
+        message += f", and will never write: {' '.join(lacking)}"
+        if share >= TOO_MANY_UNKNOWN:
+            raise DataError(f"{message}: choose a language model that knows them")
+        logging.warning("%s", message)
+
+
+def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
+    """Say the BLEU of a set's translations, of a large set's first, when they have been tokens."""
+    from comsl.evaluation.scoring import bleu_metric
+
+    table = read_table(folder / "text.tgt")
+    references = list(itertools.islice(table.values(), MAX_REFERENCES))
+    decoded = [tokenizer.decode(tokenizer.encode(text, lang)) for text in references]
+    bleu = bleu_metric(lang).corpus_score(decoded, [references]).score
+    what = f"{len(references)} translations, through the tokenizer"
+    logging.info("%s: %s: BLEU %.1f at most", folder, what, bleu)
 
 
 def check_texts(folder: Path, tokenizer, positions: int) -> None:

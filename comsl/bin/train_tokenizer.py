@@ -38,7 +38,7 @@ def main() -> None:
             model_type="unigram",
             character_coverage=0.9998,
             hard_vocab_limit=False,  # a small text may not hold that many pieces
-            # The tokenizer made from it does not normalise, so training must not either.
+            # The tokenizer made from it changes no character.
             normalization_rule_name="identity",
             input_sentence_size=1_000_000,
             shuffle_input_sentence=True,

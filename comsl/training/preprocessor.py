@@ -4,6 +4,7 @@ import numpy as np
 from espnet2.train.preprocessor import AbsPreprocessor
 
 from comsl.tokenizer import Tokenizer
+from comsl.vocabulary import typeset
 
 
 class ComSLPreprocessor(AbsPreprocessor):
@@ -11,17 +12,30 @@ class ComSLPreprocessor(AbsPreprocessor):
 
     denoise: share of the training utterances that become a denoising task, either side with
     equal probability: noised text in, the same text out (mBART's pretraining).
+    typeset: share of the training utterances whose source gets a printer's apostrophes, quotation
+    marks and dashes, for corpora whose texts have a typewriter's.
     """
 
-    def __init__(self, train: bool, tokenizer: Tokenizer, target_lang: str, denoise: float = 0.0):
+    def __init__(
+        self,
+        train: bool,
+        tokenizer: Tokenizer,
+        target_lang: str,
+        denoise: float = 0.0,
+        typeset: float = 0.0,
+    ):
         super().__init__(train)
         self.tokenizer = tokenizer
         self.target_lang = target_lang
         self.denoise = denoise if train else 0.0
+        self.typeset = typeset if train else 0.0
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         lang = data.pop("lang")
-        source = self.tokenizer.encode(data.pop("source_text"), lang)
+        text = data.pop("source_text")
+        if self.typeset and np.random.random() < self.typeset:
+            text = typeset(text)
+        source = self.tokenizer.encode(text, lang)
         target = self.tokenizer.encode(data.pop("target_text"), self.target_lang)
         if self.denoise and np.random.random() < self.denoise:
             target = source if np.random.random() < 0.5 else target
