@@ -96,7 +96,7 @@ def test_decode_whisper_refuses(raw, tmp_path):
 
 def test_extract_features_command(raw, weights, tmp_path):
     out = tmp_path / "encoder"
-    options = ["--whisper_model", weights]
+    options = ["--speech_encoder", weights]
     options += ["--raw", raw, "--sets", "test_fr", "--out", out, "--shard_utts", "2"]
     run_tool("extract_features", *options, "--batch_seconds", "8")
     feats = read_table(out / "test_fr" / "feats.scp")
