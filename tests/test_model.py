@@ -84,7 +84,8 @@ def plain_losses(model, one: dict) -> dict[str, torch.Tensor]:
         h = language_model.mbart.model.decoder(
             input_ids=inputs, encoder_hidden_states=memory
         ).last_hidden_state[0]
-        return F.log_softmax(language_model.mbart.lm_head(h), -1)
+        mbart = language_model.mbart
+        return F.log_softmax(mbart.lm_head(h) + mbart.final_logits_bias, -1)
 
     def ce(tokens, lp, positions=None):
         positions = range(1, len(tokens)) if positions is None else positions
