@@ -96,7 +96,8 @@ def _logits(language_model, tokens: Tensor, memory: Tensor) -> Tensor:
     decoder = language_model.mbart.model.decoder
     inputs = torch.cat([start, tokens[:, :-1]], dim=1)
     states = decoder(input_ids=inputs, encoder_hidden_states=memory, use_cache=False)
-    return language_model.mbart.lm_head(states.last_hidden_state)
+    mbart = language_model.mbart
+    return mbart.lm_head(states.last_hidden_state) + mbart.final_logits_bias
 
 
 def _ce(logits: Tensor, labels: Tensor) -> Tensor:

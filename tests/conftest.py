@@ -165,10 +165,10 @@ def tiny_lm(tmp_path_factory) -> Path:
         "train_tokenizer", "--data", data, "--config", config, "--vocab_size", 120,
         "--out", folder / "lm",
     )  # fmt: skip
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     mbart = LanguageModel(folder / "lm", from_scratch=True).mbart
     # What it writes is to be words, and to end: bytes by chance are none.
-    mbart.final_logits_bias[0, 2] = 1.5
+    mbart.final_logits_bias[0, 2] = 1.0
     mbart.get_input_embeddings().weight.data[Tokenizer(folder / "lm").mask_id + 1 :] = 0
     mbart.save_pretrained(folder / "lm")
     return folder / "lm"
