@@ -6,9 +6,12 @@ OPTIONS...` stands in the place of `python -m TOOL OPTIONS...`: it hands over it
 environment, and ends as the tool does.
 """
 
+import atexit
 import contextlib
+import gc
 import json
 import os
+import runpy
 import select
 import socket
 import sys
@@ -22,6 +25,7 @@ def serve(listener: socket.socket) -> None:
 
     for module in IMPORTED:
         import_module(module)
+    gc.freeze()  # memory that no tool writes to stays shared, here and in `run`
     while listener in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
         if os.fork():  # the parent of all tools
@@ -54,6 +58,22 @@ def take_over(connection: socket.socket) -> None:
     sys.path[0] = folder
 
 
+def run(tool: str) -> None:
+    """As `python -m` does, but for the clearing of modules at the end."""
+    status = 0
+    try:
+        runpy.run_module(tool, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def ask(path: str, words: list[str]) -> int:
     """Have a tool run. Returns its exit status."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -67,6 +87,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         sys.exit(ask(sys.argv[1], sys.argv[3:]))
     serve(socket.socket(fileno=int(sys.argv[1])))
-    import runpy
-
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    run(sys.argv[0])
