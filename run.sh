@@ -92,12 +92,9 @@ teacher=$dumpdir/$recipe/teacher${train_set#train}
 
 # conf/train_asterisk_joint.yaml and conf/modality_gap/waco.yaml are asterisk_joint_modality_gap_waco.
 experiment_name() {
-  local name changed
+  local name changed=${override##* } # the last one
   name=$(basename "${1#*train_}" .yaml)
-  if [ -n "$override" ]; then
-    changed=${override##* } # the last one
-    name+=_$(basename "$(dirname "$changed")")_$(basename "$changed" .yaml)
-  fi
+  if [ -n "$changed" ]; then name+=_$(basename "$(dirname "$changed")")_$(basename "$changed" .yaml); fi
   echo "$name"
 }
 experiment=$exp/${tag:-$(experiment_name "$train_config")}
@@ -105,11 +102,11 @@ frozen=$exp/$(experiment_name "$frozen_config")
 if [ -n "$tag" ] || [ "$frozen" = "$experiment" ]; then frozen=${experiment}_frozen; fi
 model=$experiment/interpolated.pth
 translator=$exp/lm_train/interpolated.pth # of text
-decoded=$experiment/decode_$(basename "${decode_config#*decode_}" .yaml)
-decoded=${decoded/%decode_decode/decode} # of conf/decode.yaml
+decoded=$experiment/$(basename "$decode_config" .yaml)
 report=$exp/report
 if [ -n "$override$tag" ]; then report=$experiment/report; fi
 last_set=${test_set}_${langs##* } # the one that is decoded last
+tested=(--raw "$raw" --set "$test_set" --langs "$langs")
 
 if [ -n "$study" ]; then
   exec python -m comsl.bin.run_study --options "$(options_in_use)" --decode "$(basename "$decoded")" \
@@ -145,8 +142,7 @@ train() {
 # What a training can't be is said before the first of them runs.
 check_trainings() {
   # shellcheck disable=SC2086 # several files, or none
-  python -m comsl.bin.check_trainings "$@" ${whisper_config:+--whisper "$whisper_config"} \
-    ${override:+--override $override}
+  python -m comsl.bin.check_trainings "$@" ${whisper_config:+--whisper "$whisper_config"} ${override:+--override $override}
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.
@@ -191,7 +187,6 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
   fi
   test_sets=("$raw/$test_set"_*)
-  if $text_only; then test_sets=(); fi
   once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
     --target_lang "$target_lang" --test "${test_sets[@]}"
@@ -275,14 +270,11 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     python -m comsl.bin.interpolate --model "$experiment" --start "$start" --share "$composite_lm_share" --out OUT
 fi
 
-tested=(--raw "$raw" --set "$test_set" --langs "$langs")
-
 if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of the references"; then
   once "$decoded" from "$raw" "$model" by test_set langs tasks decode_config -- \
     share decode OUT python -m comsl.bin.decode --model "$experiment" "${tested[@]}" --tasks "$tasks" \
     --decode_config "$decode_config"
-  likelihood=$decoded/$last_set/nll.st # and of the other languages
-  once "$likelihood" --earlier keep from "$raw" "$model" by test_set langs -- \
+  once "$decoded/$last_set/nll.st" --earlier keep from "$raw" "$model" by test_set langs -- \
     share likelihood "$decoded" python -m comsl.bin.likelihood --model "$experiment" "${tested[@]}"
 fi
 
@@ -296,7 +288,6 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
   once "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config whisper_model -- \
     share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --tasks "$whisper_tasks" \
     --whisper_model "$whisper_model"
-
   if [ -n "$whisper_config" ]; then
     tuned=$exp/whisper_train # on the data of stage 6
     if ! $skip_train && to_make "$tuned" --earlier aside from "$raw" "$raw/$train_set" cached "$encoder" \
@@ -312,7 +303,6 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
       share whisper_fine_tuned OUT python -m comsl.bin.decode_whisper "${baseline[@]}" \
       --whisper_model "$tuned/whisper.pt"
   fi
-
   text=(--model "$exp/lm_train" "${tested[@]}" --decode_config "$decode_config")
   once "$exp/cascade" from "$raw" "$translator" "$exp/whisper-zero-shot" by test_set langs decode_config -- \
     share cascade OUT python -m comsl.bin.decode "${text[@]}" --transcripts "$exp/whisper-zero-shot"

@@ -11,9 +11,8 @@ die() { # also from within a stage, whose log would end with it
 
 declare -A option_defaults
 while read -r option; do
-  option=${option#--}
-  if [ "$option" != config ]; then option_defaults[$option]=${!option}; fi
-done < <(grep -o -e '--[a-z_]*' local/help.txt)
+  option_defaults[$option]=${!option}
+done < <(sed 's/--config//' local/help.txt | grep -oP -e '--\K[a-z_]*')
 
 set_option() { # NAME VALUE
   [ -n "$1" ] && [ -n "${option_defaults[$1]+known}" ] || die "unknown option --$1: --help lists the options"
@@ -26,6 +25,10 @@ set_option() { # NAME VALUE
 
 set_options() { # --NAME VALUE...
   while [ $# -gt 0 ]; do
+    if [ "$1" = --help ] || [ "$1" = -h ]; then
+      cat local/help.txt && options_in_use | sed 's/^/  --/'
+      exit
+    fi
     [[ $1 == --* ]] || die "unknown option $1: --help lists the options"
     [ $# -gt 1 ] || die "option $1 needs a value"
     if [ "$1" != --config ]; then set_option "${1#--}" "$2"; fi
@@ -47,20 +50,11 @@ options_in_use() {
   for name in "${!option_defaults[@]}"; do echo "$name=${!name}"; done | sort
 }
 
-show_help=false words=()
-for word; do
-  if [ "$word" = --help ] || [ "$word" = -h ]; then show_help=true; else words+=("$word"); fi
-done
-case " ${words[*]} " in
+case " $* " in
   *" --config "* | *" --data_sh "*) ;;
   *) read_settings egs2/asterisk/comsl1/settings.conf ;; # the embedded recipe
 esac
-for ((place = 0; place + 1 < ${#words[@]}; place++)); do
-  if [ "${words[place]}" = --config ]; then read_settings "${words[place + 1]}"; fi
+for ((place = 1, next = 2; next <= $#; place++, next++)); do
+  if [ "${!place}" = --config ]; then read_settings "${!next}"; fi
 done
-set_options "${words[@]}"
-if $show_help; then
-  cat local/help.txt
-  options_in_use | sed 's/^/  --/'
-  exit
-fi
+set_options "$@"

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 venv=$PWD/.venv
 
 say() { echo "set-up: $*" >&2; }
+refuse() { say "error: $*" && exit 1; }
 
 # The path is part of it: the package is installed by reference to its folder.
 wanted_stamp() { { cat requirements.txt && echo "$venv"; } | sha256sum; }
@@ -22,8 +23,7 @@ find_python() {
   for python in python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[23].*/bin/python3; do
     if fits "$python"; then echo "$python" && return; fi
   done
-  say "error: found no Python 3.12 or 3.13: install one, for example with 'apt install python3.12-venv' or 'pyenv install 3.12'"
-  return 1
+  refuse "found no Python 3.12 or 3.13: install one, for example with 'apt install python3.12-venv' or 'pyenv install 3.12'"
 }
 
 # Debian's python3 can come without ensurepip: then the interpreter's own pip puts one into the environment.
@@ -34,7 +34,7 @@ make_venv() {
 
 install() {
   "$venv/bin/python" -m pip install --disable-pip-version-check "$@" >&2 ||
-    { say "error: pip could not install what requirements.txt lists, its own message is above: start again when that is mended" && return 1; }
+    refuse "pip could not install what requirements.txt lists, its own message is above: start again when that is mended"
 }
 
 build() {
@@ -42,14 +42,12 @@ build() {
   python=$(find_python)
   rm -rf "$venv"
   free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-  [ "$free" -ge 8 ] ||
-    { say "error: $free GB free in $PWD, the environment needs 8: free some disk space" && return 1; }
+  [ "$free" -ge 8 ] || refuse "$free GB free in $PWD, the environment needs 8: free some disk space"
   say "building $venv with $("$python" --version): once, 3 to 4 minutes, 6.5 GB"
   make_venv "$python"
 }
 
 main() {
-  local started=$SECONDS
   if [ -e "$venv/stamp" ] && fits "$venv/bin/python"; then
     say "requirements.txt or the folder has changed, bringing $venv up to date"
     rm "$venv/stamp"
@@ -59,7 +57,7 @@ main() {
   install -r requirements.txt
   install -q --no-deps --no-build-isolation -e .
   wanted_stamp >"$venv/stamp"
-  say "environment ready after $((SECONDS - started)) s"
+  say "environment ready after $SECONDS s"
 }
 
 is_ready && exit

@@ -39,14 +39,12 @@ on_exit() {
 }
 trap on_exit EXIT
 
-# What a recipe's db.sh, if it has one, sets; the environment may set it too.
+# What a recipe's db.sh, if it has one, sets (lines NAME=...); the environment may set it too.
 corpus_folders() (
-  [ -f "$1" ] || return 0
-  # shellcheck disable=SC2016
-  names=$(comm -13 <(env -i bash -c '. /dev/null; compgen -v' | sort) <(env -i bash -c '. "$0"; compgen -v' "$1" | sort))
+  if [ ! -f "$1" ]; then return; fi
   # shellcheck disable=SC1090
   . "$1"
-  for name in $names; do echo "$name=${!name}"; done
+  grep -oE '^[A-Z0-9_]+' "$1" | while read -r name; do echo "$name=${!name}"; done
 )
 
 # to_make OUT [--earlier here|keep|aside] [--deletable] [from THING...] [cached THING...] [by OPTION|NAME=VALUE...]:
@@ -82,18 +80,14 @@ to_make() {
 made() {
   if $dry_run; then return; fi
   if [ -e "$1.new" ] || [ -L "$1.new" ]; then
-    rm -rf "$1" "$1.made.json"
-    mv "$1.new" "$1"
+    rm -rf "$1" "$1.made.json" && mv "$1.new" "$1"
   fi
   [ -e "$1" ] || die "$1: nothing was made"
   mv "$1.begun.json" "$1.made.json"
   unlock "$1"
 }
 
-unlock() {
-  lock=${locks[$1]}
-  exec {lock}>&-
-}
+unlock() { lock=${locks[$1]} && exec {lock}>&-; }
 
 # once OUT [as to_make] -- COMMAND...: what one command makes; the word OUT in it is where to write.
 once() {
