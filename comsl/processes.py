@@ -1,5 +1,7 @@
 """Work spread over processes."""
 
+import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -39,9 +41,14 @@ def loading() -> Iterator[None]:
     """A block in which PyTorch's data loaders may have processes. DataError: one was killed."""
     try:
         yield
-    except RuntimeError as error:  # raised by PyTorch's handler of the signal
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # PyTorch's handler of the signal says so, or what reads from the process finds it gone.
+        told = str(error).startswith("DataLoader worker")
+        stack = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
+        gone = not isinstance(error, RuntimeError) and any("/torch/utils/data/" in f for f in stack)
+        if not (told or gone):
             raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or it says so once more, at any time
         raise DataError(
             "a process that loads data was killed, most likely because memory ran out: start again"
             " with fewer of them (num_workers) or smaller batches, or free some memory"

@@ -23,7 +23,7 @@ TABLE = (
 # and these make what all rows share, which a row alone can't change.
 SHARED = (
     *("data_sh", "local_data_opts", "tsv", "min_duration", "max_duration", "max_dropped"),
-    *("speed_factors", "language_model", "lm_size", "lm_config", "lm_share"),
+    *("augmented_copies", "speed_factors", "language_model", "lm_size", "lm_config", "lm_share"),
     *("speech_encoder", "whisper_model", "silence"),
 )
 
