@@ -78,7 +78,7 @@ def report_unknown(folder: Path, tokenizer) -> None:
 
 def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
     """Say the BLEU of a set's translations, of a large set's first, when they have been tokens."""
-    from comsl.evaluation.scoring import bleu_metric
+    from comsl.bleu import bleu_metric
 
     table = read_table(folder / "text.tgt")
     references = list(itertools.islice(table.values(), MAX_REFERENCES))
