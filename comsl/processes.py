@@ -1,11 +1,9 @@
 """Work spread over processes."""
 
-import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
 from comsl.errors import DataError
 
@@ -36,20 +34,12 @@ def in_processes[Item, Result](
             ) from None
 
 
-@contextmanager
-def loading() -> Iterator[None]:
-    """A block in which PyTorch's data loaders may have processes. DataError: one was killed."""
-    try:
-        yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # PyTorch's handler of the signal says so, or what reads from the process finds it gone.
-        told = str(error).startswith("DataLoader worker")
-        stack = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
-        gone = not isinstance(error, RuntimeError) and any("/torch/utils/data/" in f for f in stack)
-        if not (told or gone):
-            raise
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or it says so once more, at any time
-        raise DataError(
-            "a process that loads data was killed, most likely because memory ran out: start again"
-            " with fewer of them (num_workers) or smaller batches, or free some memory"
-        ) from None
+def is_killed_loader(error: Exception) -> bool:
+    """Whether `error` says that a process of a PyTorch data loader was killed: PyTorch's handler of
+    the signal says so, or what reads from the process finds it gone."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker")
+    if not isinstance(error, OSError | EOFError):
+        return False
+    stack = traceback.extract_tb(error.__traceback__)
+    return any("/multiprocessing/" in frame.filename for frame in stack)
