@@ -5,33 +5,28 @@ import contextlib
 import logging
 import pickle
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
-from numpy.typing import ArrayLike
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.archives import reading
-from comsl.corpora.audio import read_blocks
-from comsl.corpora.loudness import is_silent
-from comsl.corpora.samples import RATE, array_blocks
+from comsl.corpora.samples import RATE
 from comsl.corpora.waves import Wave, check_window
 from comsl.encoders.choices import choose, name_of
 from comsl.errors import DataError
-from comsl.languages import language
 from comsl.model.build import build_model
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
 from comsl.model.objectives.likelihood import likelihood
 from comsl.precision import autocast
 from comsl.read_ahead import read_ahead
+from comsl.recordings.source import Audio
+from comsl.recordings.translation import translate_recordings
 from comsl.sequences import Sequences
-
-Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
-AT_ONCE = 300  # seconds of speech that are held at once
 
 logger = logging.getLogger(__name__)
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
@@ -100,6 +95,13 @@ class SpeechTranslator:
         self.tokenizer = model.tokenizer
         self.target_lang = model.target_lang
         self.device = next(model.parameters()).device
+        self.languages = model.languages or self.tokenizer.languages()
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest piece of speech that it takes: as long as those that it was
+        trained on, else all that the encoder hears."""
+        return self.model.longest or self.model.speech_encoder.max_samples() / RATE
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "cpu") -> "SpeechTranslator":
@@ -126,10 +128,11 @@ class SpeechTranslator:
 
         audio: a path; an array or tensor (samples,), (channels, samples) or (samples, channels)
         with its rate, as a pair or, as in Hugging Face's datasets, {"array", "sampling_rate"}; or a
-        list of these. One longer than the encoder's window is split at its quietest places, and
-        a long file is never whole in memory. What is damaged in a file is left out. search:
-        beam_size, max_tokens and more, as `LanguageModel.generate` takes them.
-        Returns text, a list of them for a list. DataError: unreadable, empty or silent audio.
+        list of these. What isn't speech is skipped, and a long recording is cut in its pauses and
+        never whole in memory. What is damaged in a file is left out. search: beam_size, max_tokens
+        and more, as `LanguageModel.generate` takes them.
+        Returns text, empty where nobody speaks; a list of them for a list. DataError: unreadable or
+        empty audio.
         """
         return self._from_speech("st", audio, src_lang, search)
 
@@ -149,16 +152,12 @@ class SpeechTranslator:
 
     def _from_speech(self, task: str, audio, src_lang: str, search: dict) -> str | list[str]:
         items = audio if isinstance(audio, list) else [audio]
-        found: list[list[str]] = [[] for _ in items]
-        window = self.model.speech_encoder.max_samples()
-        for group in _groups(_pieces(items, window), AT_ONCE * RATE):
-            waves = [wave for _, wave in group]
-            texts = self.generate(task, waves, [src_lang] * len(waves), **search)
-            for (index, _), text in zip(group, texts, strict=True):
-                found[index].append(text)
-        space = " " if language(src_lang if task == "asr" else self.target_lang).spaced else ""
-        results = [space.join(filter(None, texts)) for texts in found]
-        return results if isinstance(audio, list) else results[0]
+        texts = []
+        for recording in translate_recordings(self, items, src_lang, task, **search):
+            if recording.error:
+                raise recording.error
+            texts.append(recording.text)
+        return texts if isinstance(audio, list) else texts[0]
 
     @torch.inference_mode()
     def score(self, wave: np.ndarray, text: str, lang: str) -> tuple[float, int]:
@@ -252,66 +251,6 @@ def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
     order = sorted(lengths, key=lambda i: -lengths[i])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
-
-
-def read_speech(audio: Audio) -> Iterator[np.ndarray]:
-    """Blocks (T,), float32, mono, 16 kHz, of a file or an array. DataError: it is neither."""
-    if isinstance(audio, str | Path):
-        return read_blocks(audio, skip_damaged=True)
-    try:
-        samples, rate = audio if isinstance(audio, tuple) else _named(audio)
-    except (TypeError, ValueError, LookupError):
-        raise DataError(
-            f"{type(audio).__name__} as audio: a path, (array, rate), or a dictionary with 'array'"
-            " and 'sampling_rate', please"
-        ) from None
-    return array_blocks(samples, rate)
-
-
-def _named(audio: Mapping) -> tuple[ArrayLike, float]:
-    return audio["array"], audio["sampling_rate"]
-
-
-def _pieces(items: list[Audio], window: int) -> Iterator[tuple[int, np.ndarray]]:
-    """What is to be heard: pieces (T,) of at most `window` samples, each with the place of its
-    item. DataError: there is nothing to hear in an item."""
-    for index, item in enumerate(items):
-        heard = False
-        for piece in split_at_quietest(read_speech(item), window):
-            if not is_silent(piece):
-                heard = True
-                yield index, piece
-        if not heard:
-            name = f"'{item}'" if isinstance(item, str | Path) else "the array"
-            raise DataError(f"{name} is empty or silent")
-
-
-def _groups[T](pieces: Iterable[tuple[T, np.ndarray]], most: int) -> Iterator[list]:
-    """Successive pieces together, of at most so many samples if there is more than one."""
-    group, samples = [], 0
-    for piece in pieces:
-        if group and samples + len(piece[1]) > most:
-            yield group
-            group, samples = [], 0
-        group.append(piece)
-        samples += len(piece[1])
-    if group:
-        yield group
-
-
-def split_at_quietest(blocks: Iterable[np.ndarray], window: int) -> Iterator[np.ndarray]:
-    """Cut audio that comes in blocks (T,) into pieces of at most `window` samples, each time at the
-    quietest tenth of a second in the second half of the window."""
-    wave, step = np.zeros(0, np.float32), RATE // 10
-    for block in blocks:
-        wave = np.concatenate([wave, block])
-        while len(wave) > window:
-            half = wave[window // 2 : window]
-            frames = half[: len(half) // step * step].reshape(-1, step)
-            cut = window // 2 + int(np.square(frames).mean(1).argmin()) * step + step // 2
-            yield wave[:cut]
-            wave = wave[cut:]
-    yield wave
 
 
 def choose_checkpoint(path: Path) -> Path:

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from comsl.errors import DataError
-from comsl.languages import language
+from comsl.languages import LANGUAGES, language
 from comsl.vocabulary import cover, pieces_of_texts
 
 # How Unicode's names begin for the letters of scripts that put no space between words.
@@ -55,6 +55,10 @@ class Tokenizer:
         if token not in self._vocabulary:
             raise DataError(f"the tokenizer of '{self.path}' has no token {token} for '{lang}'")
         return self._vocabulary[token]
+
+    def languages(self) -> list[str]:
+        """Those that it has a code for."""
+        return [lang for lang, row in LANGUAGES.items() if row.mbart in self._vocabulary]
 
     def encode(self, text: str, lang: str) -> list[int]:
         """`[code, tokens of text, </s>]`."""

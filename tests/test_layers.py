@@ -13,7 +13,7 @@ LAYERS = [
     "checks languages processes settings_file",
     "bleu cli made options overrides tokenizer",
     "corpora",
-    "encoders parts",
+    "encoders parts recordings",
     "model",
     "inference training",
     "baselines evaluation journal planning",

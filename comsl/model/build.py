@@ -43,6 +43,7 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         build_teacher(args, settings),
         settings,
         args.target_lang,
+        **getattr(args, "trained_on", {}),
     )
 
 

@@ -1,6 +1,7 @@
 """ComSL as an ESPnet model: it builds the branches once and adds up the objectives."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -108,7 +109,8 @@ class ComSLModel(AbsESPnetModel):
     speech_encoder and adapter may be None.
 
     teacher: of the MT regularisation, needed where `w_mt` and `alpha_mt` are not 0; target_lang:
-    what the model is trained to translate into. DataError: parts and settings do not fit.
+    what the model is trained to translate into; languages, longest: of the speech that it is
+    trained on, and its seconds, if known. DataError: parts and settings do not fit.
     """
 
     def __init__(
@@ -120,8 +122,11 @@ class ComSLModel(AbsESPnetModel):
         teacher: Teacher | None = None,
         settings: Settings | None = None,
         target_lang: str = "en",
+        languages: Sequence[str] = (),
+        longest: float | None = None,
     ):
         super().__init__()
+        self.languages, self.longest = languages, longest
         settings = settings or Settings()
         self.settings = settings
         self.coefficients = settings.coefficients

@@ -1,0 +1,1 @@
+"""Recordings of any length: the speech in them found, cut into pieces, and given to a system."""

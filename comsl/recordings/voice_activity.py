@@ -1,0 +1,51 @@
+"""Where somebody speaks: silero-vad, whose ONNX model is a file of the package of that name."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+FRAME, CONTEXT = 512, 64  # samples at 16 kHz: what a probability is of, and what is heard before
+STATE = (1, 1, 128)
+
+
+def speech_probabilities(blocks: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Audio in blocks (T,), 16 kHz -> blocks of whole frames (n, FRAME) with the probabilities (n,)
+    that they are speech. Zeros complete the last frame; the model remembers what was before."""
+    context = np.zeros((1, CONTEXT), np.float32)
+    state = {"h": np.zeros(STATE, np.float32), "c": np.zeros(STATE, np.float32)}
+    for frames in _frames(blocks):
+        contexts = np.concatenate([context, frames[:-1, -CONTEXT:]])
+        context = frames[-1:, -CONTEXT:]
+        inputs = state | {"input": np.concatenate([contexts, frames], axis=1)}
+        probabilities, *hidden = _model().run(["speech_probs", "hn", "cn"], inputs)
+        state = dict(zip(("h", "c"), hidden, strict=True))
+        yield frames, probabilities.reshape(-1)
+
+
+def _frames(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Blocks (T,) as blocks (n, FRAME), n at least 1; zeros complete the last."""
+    left = np.zeros(0, np.float32)
+    for block in blocks:
+        left = np.concatenate([left, block])
+        whole = len(left) // FRAME * FRAME
+        if whole:
+            yield left[:whole].reshape(-1, FRAME)
+            left = left[whole:]
+    if len(left):
+        yield np.pad(left, (0, FRAME - len(left)))[None]
+
+
+@cache
+def _model():
+    """A session on one thread. The package itself isn't imported: doing so would set the number of
+    PyTorch's threads to one."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    folder = Path(find_spec("silero_vad").submodule_search_locations[0])
+    file = folder / "data" / "silero_vad_16k_sequence.onnx"
+    return InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
