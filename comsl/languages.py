@@ -1,6 +1,7 @@
 """Languages: one table of codes, and the resource groups of CoVoST 2's (method.md, section 5).
 
 Beside CoVoST 2's it holds all that both Whisper and mBART-50 know, for corpora of one's own.
+A further family of translation models is one more entry of `Language.tokens`.
 """
 
 from dataclasses import dataclass
@@ -10,17 +11,24 @@ from comsl.errors import DataError
 
 @dataclass(frozen=True)
 class Language:
-    """One language under the names that its three sources give it.
+    """One language under the names that its sources give it.
 
     code: Common Voice's, ISO 639's where it has none; whisper: openai-whisper, which is also what
-    sacreBLEU calls it; mbart: mBART-50's language token; group: the paper's resource group (`high`,
-    `mid`, `low`), None for a language that CoVoST 2 doesn't translate into English.
+    sacreBLEU calls it; mbart, nllb: language tokens of mBART-50 and of NLLB-200; group: the paper's
+    resource group (`high`, `mid`, `low`), None for a language that CoVoST 2 doesn't translate into
+    English.
     """
 
     code: str
     whisper: str
     mbart: str
+    nllb: str
     group: str | None
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Family of translation models -> its token for the language."""
+        return {"mbart": self.mbart, "m2m_100": f"__{self.whisper}__", "nllb": self.nllb}
 
     @property
     def spaced(self) -> bool:
@@ -28,21 +36,27 @@ class Language:
         return self.whisper not in ("zh", "ja", "th", "km", "my")
 
 
+# Code, mBART-50's token, NLLB-200's.
 _GROUPS = {
-    "high": "fr:fr_XX de:de_DE ca:ca_ES es:es_XX",
-    "mid": "fa:fa_IR it:it_IT ru:ru_RU pt:pt_XX zh-CN:zh_CN",
-    "low": "tr:tr_TR ar:ar_AR et:et_EE mn:mn_MN nl:nl_XX sv-SE:sv_SE lv:lv_LV sl:sl_SI ta:ta_IN "
-    "ja:ja_XX id:id_ID cy:cy_GB",
-    None: "en:en_XX af:af_ZA az:az_AZ bn:bn_IN cs:cs_CZ fi:fi_FI gl:gl_ES gu-IN:gu_IN he:he_IL "
-    "hi:hi_IN hr:hr_HR ka:ka_GE kk:kk_KZ km:km_KH ko:ko_KR lt:lt_LT mk:mk_MK ml:ml_IN mr:mr_IN "
-    "my:my_MM ne-NP:ne_NP pl:pl_PL ps:ps_AF ro:ro_RO si:si_LK sw:sw_KE te:te_IN th:th_TH tl:tl_XX "
-    "uk:uk_UA ur:ur_PK vi:vi_VN",
+    "high": "fr:fr_XX:fra_Latn de:de_DE:deu_Latn ca:ca_ES:cat_Latn es:es_XX:spa_Latn",
+    "mid": "fa:fa_IR:pes_Arab it:it_IT:ita_Latn ru:ru_RU:rus_Cyrl pt:pt_XX:por_Latn "
+    "zh-CN:zh_CN:zho_Hans",
+    "low": "tr:tr_TR:tur_Latn ar:ar_AR:arb_Arab et:et_EE:est_Latn mn:mn_MN:khk_Cyrl "
+    "nl:nl_XX:nld_Latn sv-SE:sv_SE:swe_Latn lv:lv_LV:lvs_Latn sl:sl_SI:slv_Latn "
+    "ta:ta_IN:tam_Taml ja:ja_XX:jpn_Jpan id:id_ID:ind_Latn cy:cy_GB:cym_Latn",
+    None: "en:en_XX:eng_Latn af:af_ZA:afr_Latn az:az_AZ:azj_Latn bn:bn_IN:ben_Beng "
+    "cs:cs_CZ:ces_Latn fi:fi_FI:fin_Latn gl:gl_ES:glg_Latn gu-IN:gu_IN:guj_Gujr "
+    "he:he_IL:heb_Hebr hi:hi_IN:hin_Deva hr:hr_HR:hrv_Latn ka:ka_GE:kat_Geor kk:kk_KZ:kaz_Cyrl "
+    "km:km_KH:khm_Khmr ko:ko_KR:kor_Hang lt:lt_LT:lit_Latn mk:mk_MK:mkd_Cyrl ml:ml_IN:mal_Mlym "
+    "mr:mr_IN:mar_Deva my:my_MM:mya_Mymr ne-NP:ne_NP:npi_Deva pl:pl_PL:pol_Latn "
+    "ps:ps_AF:pbt_Arab ro:ro_RO:ron_Latn si:si_LK:sin_Sinh sw:sw_KE:swh_Latn te:te_IN:tel_Telu "
+    "th:th_TH:tha_Thai tl:tl_XX:tgl_Latn uk:uk_UA:ukr_Cyrl ur:ur_PK:urd_Arab vi:vi_VN:vie_Latn",
 }
 
 LANGUAGES: dict[str, Language] = {
-    code: Language(code, code.split("-")[0], mbart, group)
-    for group, pairs in _GROUPS.items()
-    for code, mbart in (pair.split(":") for pair in pairs.split())
+    code: Language(code, code.split("-")[0], mbart, nllb, group)
+    for group, rows in _GROUPS.items()
+    for code, mbart, nllb in (row.split(":") for row in rows.split())
 }
 
 

@@ -1,4 +1,5 @@
-"""Text to and from mBART-50's token sequences, `[code, tokens, </s>]` (method.md, section 1)."""
+"""Text to and from the language model's token sequences, `[code, tokens, </s>]`, which follow
+mBART-50 (method.md, section 1)."""
 
 import re
 import unicodedata
@@ -13,7 +14,7 @@ UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
 class Tokenizer:
-    """mBART-50's tokenizer, by Common Voice language codes.
+    """A translation model's tokenizer, by Common Voice language codes.
 
     path: Hugging Face hub id or folder. Raises DataError where none can be loaded from it.
     """
@@ -25,32 +26,49 @@ class Tokenizer:
             self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"no tokenizer could be loaded from '{path}': {error}") from error
-        # What looks like a control token within a text is text.
-        self.backend.backend_tokenizer.model = pieces_of_texts(self.backend.backend_tokenizer)
+        self._sentencepiece = getattr(self.backend, "sp_model", None)
+        if self._sentencepiece is None:
+            pieces = self.backend.backend_tokenizer
+            pieces.model = pieces_of_texts(pieces)
+        else:  # M2M-100's: no control token is found in texts, and its languages are not counted
+            self.backend.add_tokens(list(self.backend.lang_token_to_id), special_tokens=True)
         self.path = path
         self.pad_id = self.backend.pad_token_id
         self.eos_id = self.backend.eos_token_id
+        self._know_vocabulary()
+
+    def _know_vocabulary(self) -> None:
+        self._vocabulary = vocabulary = self.backend.get_vocab()
+        english = language("en").tokens
+        families = (family for family, token in english.items() if token in vocabulary)
+        self._family = next(families, "mbart")
         self.mask_id = self.backend.mask_token_id
-        self._vocabulary = self.backend.get_vocab()
-        self._wide = {self._vocabulary.get(language(lang).mbart) for lang in ("zh-CN", "ja")}
+        self._wide = {vocabulary.get(self._token(lang)) for lang in ("zh-CN", "ja")}
+
+    def _token(self, lang: str) -> str:
+        return language(lang).tokens[self._family]
 
     def __len__(self) -> int:
         return len(self.backend)
 
-    def add_languages(self, langs: list[str]) -> list[str]:
-        """Give each of these languages that has no token one, behind all others; which they are.
+    def add_missing(self, langs: list[str]) -> list[str]:
+        """Give each of these languages that has no token one, behind all others, and so with
+        `<mask>`; which they are.
 
-        mBART-50 has none for Catalan and Welsh (method.md, section 2).
+        mBART-50 has none for Catalan and Welsh (method.md, section 2), M2M-100 no mask.
         """
-        tokens = [language(lang).mbart for lang in langs]
-        missing = [token for token in tokens if token not in self._vocabulary]
+        tokens = [self._token(lang) for lang in langs]
+        missing = [token for token in dict.fromkeys(tokens) if token not in self._vocabulary]
         self.backend.add_tokens(missing, special_tokens=True)
-        self._vocabulary = self.backend.get_vocab()
+        if self.mask_id is None:
+            missing.append("<mask>")
+            self.backend.add_special_tokens({"mask_token": "<mask>"})
+        self._know_vocabulary()
         return missing
 
     def code(self, lang: str) -> int:
         """Token id of a language; DataError where the tokenizer lacks its code."""
-        token = language(lang).mbart
+        token = self._token(lang)
         # The backend would silently answer <unk> for a code that it does not have.
         if token not in self._vocabulary:
             raise DataError(f"the tokenizer of '{self.path}' has no token {token} for '{lang}'")
@@ -67,10 +85,16 @@ class Tokenizer:
 
     def pieces(self, texts: list[str]) -> list[list[int]]:
         """Token ids of every text alone, all at once: much faster than one by one."""
-        return self.backend(texts, add_special_tokens=False)["input_ids"]
+        if self._sentencepiece is None:
+            return self.backend(texts, add_special_tokens=False)["input_ids"]
+        rows = self._sentencepiece.encode(texts, out_type=str)
+        return [self.backend.convert_tokens_to_ids(row) for row in rows]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `text` begins and ends in it, in characters."""
+        if self._sentencepiece is not None:
+            proto = self._sentencepiece.encode(text, out_type="immutable_proto")
+            return [(piece.begin, piece.end) for piece in proto.pieces]
         encoded = self.backend(text, add_special_tokens=False, return_offsets_mapping=True)
         return encoded["offset_mapping"]
 

@@ -60,10 +60,12 @@ def cover(backend) -> tuple:
 
 
 def pieces_of_texts(tokenizer, new: Sequence[str] = ()):
-    """The Unigram model of a `tokenizers.Tokenizer`, with the pieces `new` behind its own, that
-    finds no control token in a text: SentencePiece's own finds none, this library's does."""
+    """The model of a `tokenizers.Tokenizer`, with the pieces `new` behind its own, that finds no
+    control token in a text: SentencePiece's own finds none, this library's Unigram does."""
     from tokenizers.models import Unigram
 
+    if not isinstance(tokenizer.model, Unigram):  # of BPE no merge makes a control token
+        return tokenizer.model
     settings = json.loads(tokenizer.to_str())
     model = settings["model"]
     control = {token["content"] for token in settings["added_tokens"]}.union(BYTES)

@@ -1,7 +1,9 @@
-"""The table of languages, against those of Whisper and mBART-50."""
+"""The table of languages, against those of Whisper, mBART-50, M2M-100 and NLLB-200."""
 
 import pytest
+from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M_100
 from transformers.models.mbart50.tokenization_mbart50 import FAIRSEQ_LANGUAGE_CODES
+from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 from whisper.tokenizer import LANGUAGES as WHISPER_LANGUAGES
 
 from comsl.errors import DataError
@@ -14,6 +16,14 @@ def test_every_language_is_known_to_whisper_and_mbart() -> None:
     assert {row.mbart for row in LANGUAGES.values()} - added <= set(FAIRSEQ_LANGUAGE_CODES)
     for row in LANGUAGES.values():
         assert row.mbart.startswith(row.whisper)
+
+
+def test_every_language_is_known_to_m2m_100_and_nllb() -> None:
+    known = {f"__{code}__" for code in M2M_100["m2m100"]}
+    assert {row.tokens["m2m_100"] for row in LANGUAGES.values()} - known == {"__te__"}
+    tokens = [row.tokens["nllb"] for row in LANGUAGES.values()]
+    assert set(tokens) <= set(NLLB)
+    assert len(set(tokens)) == len(tokens)
 
 
 def test_all_of_mbarts_that_whisper_hears_are_there() -> None:

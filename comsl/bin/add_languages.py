@@ -1,4 +1,4 @@
-"""Write a language model with a token for each language that it may lack."""
+"""Write a language model with a token for each language that it may lack, and a mask."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from comsl.cli import command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
+    parser.add_argument("--language_model", required=True, help="Hub id or folder")
     parser.add_argument("--langs", required=True, help='Common Voice codes, such as "ca cy fr"')
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
@@ -18,7 +18,7 @@ def main() -> None:
     from comsl.tokenizer import Tokenizer
 
     tokenizer = Tokenizer(args.language_model)
-    added = tokenizer.add_languages(args.langs.split())
+    added = tokenizer.add_missing(args.langs.split())
 
     import torch
 
@@ -26,8 +26,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     model = LanguageModel(args.language_model)
-    if added:
-        model.add_tokens(len(tokenizer) - model.config.vocab_size)
+    model.add_tokens(len(tokenizer) - model.config.vocab_size)
     model.save(args.out, tokenizer)
     print(f"{args.out}: {args.language_model} with {' '.join(added) or 'all these languages'}")
 

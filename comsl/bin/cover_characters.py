@@ -10,7 +10,7 @@ from comsl.cli import command
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
+    parser.add_argument("--language_model", required=True, help="Hub id or folder")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
 
@@ -26,7 +26,7 @@ def main() -> None:
     codes = tokenizer.backend.convert_tokens_to_ids(tokenizer.backend.extra_special_tokens)
     tokenizer.backend, new = cover(tokenizer.backend)
     model.add_tokens(len(new))
-    rows = model.mbart.get_input_embeddings().weight.data
+    rows = model.embeddings.data
     # The codes, most of which no text has, stand for what is not to be expected: a row quite like
     # another's would take half of its probability.
     unexpected = rows[codes].mean(0)

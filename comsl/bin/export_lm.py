@@ -18,11 +18,11 @@ def main() -> None:
     from comsl.inference import choose_checkpoint, load_model
 
     model = load_model(choose_checkpoint(args.model))
-    mbart = model.language_model.mbart
+    language_model = model.language_model
     if args.half:
-        mbart.half()
-    model.language_model.save(args.out, model.tokenizer)
-    print(f"{sum(p.numel() for p in mbart.parameters())} parameters -> {args.out}")
+        language_model.half()
+    language_model.save(args.out, model.tokenizer)
+    print(f"{sum(p.numel() for p in language_model.parameters())} parameters -> {args.out}")
 
 
 if __name__ == "__main__":

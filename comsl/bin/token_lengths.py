@@ -26,7 +26,7 @@ MAX_REFERENCES = 2000
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language_model", required=True, help="mBART: hub id or folder")
+    parser.add_argument("--language_model", required=True, help="Hub id or folder")
     parser.add_argument("--target_lang", default="en", help="Language of text.tgt")
     parser.add_argument("--max_tokens", type=int, default=256, help="Longest text, in tokens")
     parser.add_argument(

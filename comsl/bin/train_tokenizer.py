@@ -46,7 +46,7 @@ def main() -> None:
         )
         from_sentencepiece(f"{prefix}.model").save_pretrained(args.out)
     tokenizer = Tokenizer(args.out)
-    if tokenizer.add_languages(args.langs.split()):
+    if tokenizer.add_missing(args.langs.split()):
         tokenizer.backend.save_pretrained(args.out)
     config = MBartConfig(**json.loads(args.config.read_text()), vocab_size=len(tokenizer))
     config.save_pretrained(args.out)

@@ -1,4 +1,4 @@
-"""The language blocks: mBART-50's encoder, decoder, shared embedding and LM head."""
+"""The language blocks: a translation model's encoder, decoder, shared embedding and LM head."""
 
 import tempfile
 from dataclasses import dataclass
@@ -8,16 +8,20 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoModelForSeq2SeqLM,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    MBartForConditionalGeneration,
 )
 from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
+
+# Of Hugging Face's: mBART and mBART-50; M2M-100 and NLLB-200. Of a further one encoder and decoder
+# must bear the same names, and take embeddings, in which `</s>` begins what is decoded.
+FAMILIES = ("mbart", "m2m_100")
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ class SingleLinear(nn.Linear):
 
 
 class LanguageModel(nn.Module):
-    """mBART seen as the functions `emb`, `enc` and `dec` of method.md.
+    """A model of FAMILIES seen as the functions `emb`, `enc` and `dec` of method.md.
 
     path: Hugging Face hub id or folder; from_scratch: random weights of that folder's config;
     dropout: overrides the config's; checkpointing: training keeps the input of each layer only and
-    computes the rest again for its gradient. DataError: nothing can be loaded from `path`.
+    computes the rest again for its gradient. DataError: nothing can be loaded from `path`, or a
+    model of another family.
     """
 
     def __init__(
@@ -62,19 +67,25 @@ class LanguageModel(nn.Module):
         checkpointing: bool = False,
     ):
         super().__init__()
-        overrides = {} if dropout is None else {"dropout": dropout}
+        # All layers run: ERM compares states of a certain one.
+        overrides = {"encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
+        overrides |= {} if dropout is None else {"dropout": dropout}
         try:
             config = AutoConfig.from_pretrained(str(path), **overrides)
+            if config.model_type not in FAMILIES:
+                families = " ".join(FAMILIES)
+                raise ValueError(f"a {config.model_type}, and language blocks can be: {families}")
             if from_scratch:
-                self.mbart = MBartForConditionalGeneration(config)
+                self.mbart = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
                 for side in (self.mbart.model.encoder, self.mbart.model.decoder):
-                    _start_with_sinusoids(side.embed_positions, rms=config.init_std)
+                    if isinstance(side.embed_positions, nn.Embedding):  # learned
+                        _start_with_sinusoids(side.embed_positions, rms=config.init_std)
             else:
-                self.mbart = MBartForConditionalGeneration.from_pretrained(
+                self.mbart = AutoModelForSeq2SeqLM.from_pretrained(
                     str(path), config=config, dtype=torch.float32
                 )
         except (OSError, ValueError) as error:
-            raise DataError(f"no mBART could be loaded from '{path}': {error}") from error
+            raise DataError(f"'{path}': no language model could be loaded: {error}") from error
         self.mbart.lm_head.__class__ = SingleLinear
         # How to search is said by who searches, never by a checkpoint: of its settings only the
         # ids of tokens are kept.
@@ -86,7 +97,9 @@ class LanguageModel(nn.Module):
 
     def add_tokens(self, number: int) -> None:
         """Room for `number` more tokens behind the others, with random embeddings (method.md,
-        section 2); the LM head stays tied to them."""
+        section 2); the LM head stays tied to them. Some models have more than their tokenizer."""
+        if number <= 0:
+            return
         size = self.config.vocab_size + number
         self.mbart.resize_token_embeddings(size, mean_resizing=False)
 
@@ -99,6 +112,11 @@ class LanguageModel(nn.Module):
             folder.mkdir(exist_ok=True)  # only now: a folder without files is no model
             for file in Path(temporary).iterdir():
                 file.replace(folder / file.name)
+
+    @property
+    def embeddings(self) -> torch.Tensor:
+        """Of all tokens (V, d), as they are trained: without the scale."""
+        return self.mbart.get_input_embeddings().weight
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Tokens (B, L) -> scaled embeddings (B, L, d)."""
@@ -140,7 +158,9 @@ class LanguageModel(nn.Module):
     @property
     def head(self) -> Head:
         """Its weight is the embeddings'."""
-        return Head(self.mbart.lm_head.weight, self.mbart.final_logits_bias[0])
+        weight = self.mbart.lm_head.weight
+        bias = getattr(self.mbart, "final_logits_bias", None)  # mBART's
+        return Head(weight, weight.new_zeros(len(weight)) if bias is None else bias[0])
 
     @torch.inference_mode()
     def generate(

@@ -85,8 +85,8 @@ class ComSLTask(AbsTask):
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = add_common_arguments(parser, "ComSL")
         parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
-        group.add_argument("--language_model", type=str_or_none, help="mBART: hub id or folder")
-        group.add_argument("--teacher", type=str_or_none, help="Frozen mBART of the regularisation")
+        group.add_argument("--language_model", type=str_or_none, help="Hub id or folder")
+        group.add_argument("--teacher", type=str_or_none, help="Frozen one of the regularisation")
         for name, what in {
             "language_model_conf": "LanguageModel",
             "speech_adapter_conf": "Adapter",

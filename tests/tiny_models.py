@@ -1,0 +1,60 @@
+"""Random models of a few thousand parameters, of the classes and with the tokenizers that the
+published ones have, as folders of Hugging Face's."""
+
+import json
+from pathlib import Path
+
+import torch
+from conftest import PAIRS, TINY_MBART, write_mbart50
+
+TEXTS = [text for pairs in PAIRS.values() for pair in pairs for text in pair] * 3
+CONTROL = ["<s>", "<pad>", "</s>", "<unk>"]  # fairseq's first four
+
+
+def write_language_model(family: str, folder: Path) -> Path:
+    """A random translation model of a family."""
+    if family == "mbart":
+        return write_mbart50(folder, TEXTS)
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+
+    from comsl.tokenizer import Tokenizer
+
+    folder.mkdir(parents=True)
+    {"m2m_100": write_m2m_100_tokenizer, "nllb": write_nllb_tokenizer}[family](folder)
+    size = len(Tokenizer(folder)) + 2  # theirs have more than their tokenizers
+    torch.manual_seed(0)
+    config = M2M100Config(**TINY_MBART, vocab_size=size, decoder_layerdrop=0.5)
+    model = M2M100ForConditionalGeneration(config)
+    model.save_pretrained(folder)
+    return folder
+
+
+def write_m2m_100_tokenizer(folder: Path) -> None:
+    """As facebook/m2m100_418M has it: SentencePiece's own file, and which id a piece has."""
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+    prefix = folder / "sentencepiece.bpe"
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS), model_prefix=prefix, vocab_size=300, model_type="bpe",
+        character_coverage=1.0, minloglevel=1,
+    )  # fmt: skip
+    pieces = SentencePieceProcessor(model_file=f"{prefix}.model")
+    tokens = CONTROL + [pieces.id_to_piece(i) for i in range(3, len(pieces))]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    settings = {"tokenizer_class": "M2M100Tokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def write_nllb_tokenizer(folder: Path) -> None:
+    """As facebook/nllb-200-distilled-600M has it: BPE, in one file."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import NllbTokenizer
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=CONTROL, show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    NllbTokenizer(vocab=model["vocab"], merges=merges).save_pretrained(folder)
