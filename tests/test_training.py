@@ -11,8 +11,10 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, write_texts
+from real_speech import prompts
 
 from comsl.baselines.whisper_task import WhisperTask
+from comsl.corpora.kaldi import read_table
 from comsl.encoders.cached import CachedStates
 from comsl.errors import DataError
 from comsl.inference import (
@@ -49,6 +51,7 @@ def data(tmp_path_factory, tiny_lm) -> Path:
             soundfile.write(folder / f"{utterance}.flac", noise, 16000)
             scp.write(f"{utterance} {folder}/{utterance}.flac\n")
     (folder / "speech_shape").write_text("".join(f"{u} {n}\n" for u, n in frames.items()))
+    (folder / "utt2dur").write_text("".join(f"{u} {n / 50}\n" for u, n in frames.items()))
     return folder
 
 
@@ -210,7 +213,8 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
     language that it was trained for."""
     options = ("--max_epoch", "1", "--target_lang", "de")
     train(data, tiny_lm, tmp_path / "joint", *options, speech="whisper")
-    wave = data / "fr-000.flac"
+    wave = tmp_path / "prompt.flac"
+    soundfile.write(wave, prompts()[0], 16000)
     folder = SpeechTranslator.from_pretrained(tmp_path / "joint")
     pack_model(tmp_path / "joint", tmp_path / "model.zip")
     shutil.move(tiny_lm, tiny_lm.with_name("moved"))
@@ -218,12 +222,16 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
         packed = SpeechTranslator.from_pretrained(tmp_path / "model.zip")
     finally:
         shutil.move(tiny_lm.with_name("moved"), tiny_lm)
+    durations = read_table(data / "utt2dur").values()
+    assert packed.languages == ["fr", "it"]
+    assert packed.longest == max(map(float, durations))
     german = folder.tokenizer.code("de")
     for translator in (folder, packed):
         (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
         assert ids[1] == german
     samples, rate = soundfile.read(wave)
     expected = folder.translate(wave, src_lang="fr")
+    assert expected
     assert packed.translate(str(wave), src_lang="fr") == expected
     assert packed.translate((samples, rate), src_lang="fr") == expected
     assert packed.translate([wave, wave], src_lang="fr") == [expected] * 2

@@ -1,7 +1,8 @@
-"""A recording's speech, cut into pieces that a model takes: sentences where they are apart."""
+"""A recording's speech, cut into pieces that a model takes: in its pauses."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil, inf
 
 import numpy as np
 
@@ -10,16 +11,16 @@ from comsl.corpora.samples import RATE
 from comsl.recordings.voice_activity import FRAME, speech_probabilities
 
 SECOND = RATE / FRAME  # in frames
-BEGINS, GOES_ON = 0.5, 0.35  # probabilities: speech begins above one and ends below the other
-PAUSE = round(0.6 * SECOND)  # frames: what is nearer together is one piece
-MARGIN = round(0.2 * SECOND)  # frames heard before and after the speech
-SHORTEST = round(0.1 * SECOND)  # frames of speech
-SMOOTH = round(0.2 * SECOND)  # frames: a pause to cut in, where a piece would be too long
+BEGINS, GOES_ON = 0.5, 0.35  # probabilities: speech begins at one and goes on down to the other
+PAUSE = round(0.5 * SECOND)  # frames: a longer one parts pieces. Within a sentence few are as long
+MARGIN = round(0.45 * SECOND)  # frames of what is around the speech, for the model to hear too
+SHORTEST = round(0.1 * SECOND)  # frames of speech in a piece
+DIP = round(0.2 * SECOND)  # frames: the pause that is looked for where there is no long one
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Speech from `start` to `end`, seconds of its recording; samples (T,) have a margin more."""
+    """Speech from `start` to `end`, seconds of its recording; samples (T,) hold a little more."""
 
     start: float
     end: float
@@ -27,47 +28,42 @@ class Piece:
 
 
 def cut(blocks: Iterable[np.ndarray], longest: float) -> Iterator[Piece]:
-    """The pieces of audio that comes in blocks (T,), float32, 16 kHz, each of at most `longest`
-    seconds with its margins. What isn't speech, and speech too faint to be any, is in none.
+    """Pieces of at most `longest` seconds of audio that comes in blocks (T,), float32, 16 kHz.
 
-    No more audio is held than a piece's and a block's.
+    They begin and end in the pauses; what isn't speech, or is too faint, is in none. A clip with
+    little but speech in it is one piece, whole. Of the audio about one piece is held.
     """
-    cutter = _Cutter(int(longest * SECOND) - 2 * MARGIN)
-    for frames, probabilities in speech_probabilities(blocks):
-        yield from filter(_audible, cutter.add(frames, probabilities))
-    yield from filter(_audible, cutter.close())
-
-
-def _audible(piece: Piece) -> bool:
-    return not is_silent(piece.samples)
+    cutter = _Cutter(longest)
+    for block, probabilities in speech_probabilities(blocks):
+        yield from cutter.add(block, probabilities)
+    yield from cutter.close()
 
 
 class _Cutter:
-    """Frames in, pieces out. Numbers of frames count from the recording's beginning."""
+    """Audio in, pieces out. Frames are numbered from the recording's beginning."""
 
-    def __init__(self, longest: int):
-        self.longest = max(longest, 2 * SMOOTH)
-        self.frames = np.zeros((0, FRAME), np.float32)  # from number `first` on
+    def __init__(self, longest: float):
+        self.longest = longest
+        self.samples = np.zeros(0, np.float32)  # from frame `first` on
         self.probabilities = np.zeros(0, np.float32)
-        self.first = self.next = 0  # of those that are held; to be looked at
+        self.first = self.next = 0  # frame: of those that are held; to be looked at
         self.speaks = False
-        self.speech: list[int] = []  # frames of the open piece that are speech
+        self.speech: list[int] = []  # frames of the open piece in which somebody speaks
+        self.cut = 0  # frame: what is before it, is in the piece before
 
-    def add(self, frames: np.ndarray, probabilities: np.ndarray) -> Iterator[Piece]:
-        self.frames = np.concatenate([self.frames, frames])
+    def add(self, block: np.ndarray, probabilities: np.ndarray) -> Iterator[Piece]:
+        self.samples = np.concatenate([self.samples, block])
         self.probabilities = np.concatenate([self.probabilities, probabilities])
-        # A piece's margin must be there before it is closed.
-        yield from self._look(self.first + len(self.frames) - MARGIN)
-        start = self.speech[0] if self.speech else self.next
-        self._forget(start - MARGIN)
+        # What is around a piece must be there before it is closed.
+        yield from self._look(self.first + len(self.probabilities) - MARGIN)
+        self._forget((self.speech or [self.next])[0] - MARGIN)
 
     def close(self) -> Iterator[Piece]:
-        yield from self._look(self.first + len(self.frames))
+        yield from self._look(self.first + len(self.probabilities))
         yield from self._piece(self.speech)
 
     def _look(self, end: int) -> Iterator[Piece]:
-        while self.next < end:
-            number, self.next = self.next, self.next + 1
+        for number in range(self.next, end):
             probability = self.probabilities[number - self.first]
             self.speaks = probability >= (GOES_ON if self.speaks else BEGINS)
             if self.speech and number - self.speech[-1] > PAUSE:
@@ -75,25 +71,31 @@ class _Cutter:
                 self.speech = []
             if self.speaks:
                 self.speech.append(number)
-            if self.speech and self.speech[-1] - self.speech[0] >= self.longest:
-                place = self._place()
-                yield from self._piece([frame for frame in self.speech if frame < place])
-                self.speech = [frame for frame in self.speech if frame >= place]
+            if self.speech and number - self.speech[0] >= ceil(self.longest * SECOND):
+                place = self._least_likely()
+                yield from self._piece([n for n in self.speech if n < place], place)
+                self.speech, self.cut = [n for n in self.speech if n >= place], place
+        self.next = max(self.next, end)
 
-    def _place(self) -> int:
-        """Where in the second half of the open piece speech is least likely."""
-        half = self.speech[0] + self.longest // 2
-        window = self.probabilities[half - self.first : self.speech[-1] - self.first]
-        return half + int(np.convolve(window, np.ones(SMOOTH), "same").argmin())
+    def _least_likely(self) -> int:
+        """The frame in the open piece's second half around which speech is least likely."""
+        middle = (self.speech[0] + self.speech[-1]) // 2
+        half = self.probabilities[middle - self.first : self.speech[-1] - self.first]
+        return middle + DIP // 2 + int(np.convolve(half, np.ones(DIP), "valid").argmin())
 
-    def _piece(self, speech: list[int]) -> Iterator[Piece]:
-        if len(speech) >= SHORTEST:
-            start, end = speech[0], speech[-1] + 1
-            samples = self.frames[max(0, start - MARGIN - self.first) : end + MARGIN - self.first]
-            yield Piece(start / SECOND, end / SECOND, samples.reshape(-1))
+    def _piece(self, speech: list[int], before: float = inf) -> Iterator[Piece]:
+        """The piece of these frames, if there are enough, with what is around and `before`."""
+        if len(speech) < SHORTEST:
+            return
+        start = max(speech[0] - MARGIN, self.cut) - self.first
+        end = min(speech[-1] + 1 + MARGIN, before) - self.first
+        samples = self.samples[start * FRAME : end * FRAME][: round(self.longest * RATE)]
+        if not is_silent(samples):
+            last = self.first / SECOND + len(self.samples) / RATE
+            yield Piece(speech[0] / SECOND, min((speech[-1] + 1) / SECOND, last), samples)
 
     def _forget(self, start: int) -> None:
-        """Let go of the frames before number `start`."""
+        """Let go of the frames before this one."""
         gone = max(0, start - self.first)
-        self.frames, self.probabilities = self.frames[gone:], self.probabilities[gone:]
+        self.samples, self.probabilities = self.samples[gone * FRAME :], self.probabilities[gone:]
         self.first += gone

@@ -33,6 +33,7 @@ from comsl.training.command_line import espnet_words
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.trainer import ComSLTrainer, added_statistics
+from comsl.training.training_speech import describe_speech
 from comsl.training.updates import settle_length
 
 # ESPnet has none of them, and no other way to register them. Adafactor: moments take next to no
@@ -110,6 +111,7 @@ class ComSLTask(AbsTask):
                 str(trained_checkpoint(Path(start))) if Path(start).is_dir() else start
                 for start in args.init_param
             ]
+            args.trained_on = describe_speech(args)
         super().main(args=args)
 
     @classmethod
