@@ -79,11 +79,7 @@ to_make() {
 
 made() {
   if $dry_run; then return; fi
-  if [ -e "$1.new" ] || [ -L "$1.new" ]; then
-    rm -rf "$1" "$1.made.json" && mv "$1.new" "$1"
-  fi
-  [ -e "$1" ] || die "$1: nothing was made"
-  mv "$1.begun.json" "$1.made.json"
+  python -m comsl.bin.made "$1" --finish
   unlock "$1"
 }
 

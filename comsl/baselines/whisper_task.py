@@ -29,6 +29,11 @@ class WhisperTask(ComSLTask):
         return WhisperModel.statistics(**args.model_conf)
 
     @classmethod
+    def components(cls, args: argparse.Namespace) -> list[str]:
+        """As ComSLTask."""
+        return ["speech_encoder", "decoder"]
+
+    @classmethod
     def build_model(cls, args: argparse.Namespace) -> WhisperModel:
         """The model of a configuration; DataError where it can't be built."""
         settings = args.speech_encoder_conf

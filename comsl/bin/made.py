@@ -1,6 +1,7 @@
 """Ask whether a thing is made already, of what it is to be made from (comsl/made.py).
 
-Prints where to write it, and ends with 0; or ends with 3 where it is made.
+Prints where to write it, and ends with 0; or ends with 3 where it is made. With --finish it says
+instead that the thing is whole.
 """
 
 import argparse
@@ -24,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     add(
         "--cached", type=Path, nargs="*", default=[], help="the same, may be deleted when it's made"
     )
+    add("--finish", action="store_true", help="what was begun is whole now")
     add("--by", nargs="*", default=[], metavar="NAME=VALUE", help="settings")
     return parser.parse_args()
 
@@ -32,6 +34,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Command-line entry."""
     args = parse_args()
+    if args.finish:
+        made.finish(args.out)
+        return
     settings = dict(word.split("=", 1) for word in args.by)
     try:
         wanted = made.describe(settings, args.reads, args.cached)

@@ -120,9 +120,15 @@ class ComSLTask(AbsTask):
         numbers = {k: v for k, v in vars(args).items() if isinstance(v, float | dict)}
         for name, value in numbers.items():
             check_numbers(name, value)
+        components = cls.components(args)
         for component, lr in args.component_lr.items():
             if not isinstance(lr, int | float):
                 raise DataError(f"component_lr: {component} is a number, not {lr!r}")
+            if component not in components:
+                raise DataError(
+                    f"component_lr: {component} is none of this model's components,"
+                    f" {', '.join(components)}"
+                )
         check_settings("optim_conf", abs_task.optim_classes[args.optim], args.optim_conf)
         if args.scheduler is not None:
             scheduler = abs_task.scheduler_classes[args.scheduler]
@@ -137,6 +143,14 @@ class ComSLTask(AbsTask):
         check_parts(args)
         check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf)
         return Settings(**args.model_conf).statistics
+
+    @classmethod
+    def components(cls, args: argparse.Namespace) -> list[str]:
+        """The parts of a training's model, which may have learning rates of their own."""
+        if args.speech_encoder is None:
+            return ["language_model"]
+        head = ["ctc_head"] if args.model_conf.get("w_ctc") else []
+        return ["speech_encoder", "adapter", "language_model", *head]
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -160,9 +174,6 @@ class ComSLTask(AbsTask):
     ) -> list[torch.optim.Optimizer]:
         """One optimiser; a group a component, with and without weight decay (none on biases and
         layer norms, method.md, section 4)."""
-        unknown = set(args.component_lr) - {name for name, _ in model.named_children()}
-        if unknown:
-            raise DataError(f"component_lr: no component {sorted(unknown)[0]} in this model")
         optimizer = abs_task.optim_classes[args.optim]
         groups = []
         for component, module in model.named_children():
