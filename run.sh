@@ -319,7 +319,7 @@ if run_stage 9 "scores and report"; then
   once "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" \
     by recipe test_set langs target_lang published -- \
     python -m comsl.bin.score --recipe "$recipe" "${tested[@]}" "${systems[@]}" \
-    --target_lang "$target_lang" ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
+    --data "$data" --target_lang "$target_lang" ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
     --out "$report" --command "$user_command"
 fi
 

@@ -1,10 +1,13 @@
-"""What every command of `comsl.bin` shares: bad input ends in one line and a non-zero exit."""
+"""What commands of `comsl.bin` share: bad input ends in one line and a non-zero exit."""
 
+import argparse
 import functools
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from comsl.errors import DataError
 from comsl.processes import is_killed_loader
@@ -37,3 +40,23 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(1)
 
     return wrapped
+
+
+def corpus_parser(text: str, out: str) -> argparse.ArgumentParser:
+    """The options of all tools that prepare a corpus. text: what the tool does; out: default."""
+    parser = argparse.ArgumentParser(description=text, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, default=Path(out), help="output directory")
+    parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
+    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
+    parser.add_argument(
+        "--max_dropped", type=float, default=0.05, help="share of a language that may be unusable"
+    )
+    return parser
+
+
+def parse_corpus(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What was typed. DataError: no process at all."""
+    args = parser.parse_args()
+    if args.nj < 1:
+        raise DataError(f"--nj {args.nj}: at least one process, please")
+    return args

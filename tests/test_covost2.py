@@ -17,6 +17,8 @@ import soundfile
 from conftest import ROOT, run_tool
 
 from comsl.corpora import archives, common_voice, covost2, kaldi
+from comsl.corpora.by_language import Output
+from comsl.corpora.coverage import read_coverage
 from comsl.corpora.dropped import Dropped, check_share
 from comsl.errors import DataError
 from comsl.languages import LANGUAGES
@@ -107,8 +109,9 @@ def write_corpora(top: Path) -> None:
         (top / "covost2" / f"covost_v2.{lang}_en.tsv").write_text(text, "utf-8", newline="")
 
 
-def settings(top: Path, max_dropped: float = 0.8) -> covost2.Settings:
-    return covost2.Settings(top / "cv4", top / "covost2", top / "data", 2, max_dropped)
+def settings(top: Path, max_dropped: float = 0.8, min_coverage: float = 0.5) -> covost2.Settings:
+    output = Output(top / "data", 2, max_dropped)
+    return covost2.Settings(top / "cv4", top / "covost2", output, min_coverage)
 
 
 def prepare(top: Path, *langs: str, later: Path | None = None, **options) -> None:
@@ -123,6 +126,7 @@ def corpora(tmp_path_factory) -> Path:
     done = run_tool(
         "prepare_covost2", "--langs", "fr ja", "--common_voice", top / "cv4",
         "--covost2", top / "covost2", "--out", top / "data", "--nj", 2, "--max_dropped", 0.8,
+        "--min_coverage", 0.5,
     )  # fmt: skip
     (top / "stderr").write_text(done.stderr)
     return top
@@ -162,7 +166,7 @@ def test_every_fault_has_its_reason(corpora: Path) -> None:
         name("fr", 9).removesuffix(".mp3"): "can't be read",
         name("fr", 10): "empty text",
         name("fr", 11): "'validation' is no split of CoVoST 2",
-        name("fr", 12): "not in validated.tsv",
+        name("fr", 12): "in no table of",
         "covost_v2.fr_en.tsv:14": "4 columns, not 3",
     }.items():
         assert reason in reasons.pop(clip)
@@ -179,8 +183,8 @@ def test_audio_is_16_khz_mono_and_nothing_stays_unpacked(corpora: Path) -> None:
 
 def test_counts_are_compared_with_the_published_ones(corpora: Path) -> None:
     warnings = (corpora / "stderr").read_text()
-    assert "train_fr: 3 utterances, published 207374" in warnings
-    assert "test_ja: 1 utterances, published 684" in warnings
+    assert "train_fr: 8 utterances in its table, published 207374" in warnings
+    assert "test_ja: 1 utterances in its table, published 684" in warnings
 
 
 def test_tables_of_the_official_splitter_give_the_same(corpora: Path, copy: Path) -> None:
@@ -324,7 +328,11 @@ def not_utf8(top: Path) -> None:
             "cv4/fr: no clips/ or no validated.tsv, so it was unpacked in part",
         ),
         ("fr", other_archive, r"fr\.tar\.gz: no clips/ and validated\.tsv in 'fr'"),
-        ("ja", other_release, "3 of 3 utterances can't be used.*unpacked in part, or another rel"),
+        (
+            "ja",
+            other_release,
+            "0 of the 1 clips of train are there, less than the 50% of --min_coverage",
+        ),
         ("ja", no_header, r"covost_v2\.ja_en\.tsv: no column 'path' in its header"),
         ("ja", not_utf8, r"covost_v2\.ja_en\.tsv:1: not UTF-8"),
     ],
@@ -339,7 +347,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(copy: Path, langs: str, fault,
 
 
 def test_too_many_unusable_clips_are_found_before_audio_is_read(copy: Path) -> None:
-    with pytest.raises(DataError, match=r"6 of 13 utterances can't be used, more than the 5%"):
+    with pytest.raises(DataError, match=r"4 of 11 utterances can't be used, more than the 5%"):
         prepare(copy, "fr", max_dropped=0.05)
     assert not list(copy.glob("data/audio"))
     faults = [Dropped("a", "fr", "one"), Dropped("b", "fr", "two"), Dropped("c", "fr", "two")]
@@ -371,21 +379,71 @@ def test_a_full_disk_while_audio_is_written(copy: Path, tmp_path: Path) -> None:
     assert texts(copy / "data", "test_ja")
 
 
-def test_archives_of_later_releases_bear_its_name(corpora: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "cv-corpus-11.0-2022-09-21-ja.tar.gz"
+def write_later_release(archive: Path) -> None:
+    """French as a release of 2025 has it: more columns, a sentence corrected, a clip of the test
+    set moved to other.tsv, another one withdrawn, durations of clips in a table of their own."""
+    folder = "cv-corpus-24.0-2025-12-05/fr"
+    header = ["client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes"]
+    header += ["down_votes", "age", "gender", "accents", "variant", "locale", "segment"]
+    rows = {
+        n: ["e" * 128, name("fr", n), "f" * 64, text, "", "2", *[""] * 7]
+        for n, (_, text, _) in CLIPS["fr"].items()
+    }
+    rows[1][3] = "Il pleut !"
+    durations = [[name("fr", n), "1000"] for n in rows]
+    files = {
+        "validated.tsv": table(header, [row for n, row in rows.items() if n != 6]),
+        "other.tsv": table(header, [rows[6]]),
+        "clip_durations.tsv": table(["clip", "duration[ms]"], durations),
+    }
+    clip = io.BytesIO()
+    soundfile.write(clip, np.random.default_rng(0).normal(0, 0.1, 8000), 8000, format="WAV")
+    contents = {key: text.encode() for key, text in files.items()}
+    contents |= {f"clips/{name('fr', n)}": clip.getvalue() for n in (1, 2, 3, 5, 6)}
+    archive.parent.mkdir()
     with tarfile.open(archive, "w:gz") as tar:
-        tar.add(corpora / "cv4/cv-corpus-4-2019-12-10/ja", "cv-corpus-11.0-2022-09-21/ja")
-    with common_voice.opened(tmp_path, "ja", tmp_path / "work") as release:
-        assert release.clips() == {name("ja", number) for number in (1, 2, 3, 99)}
-        assert len(list(release.validated([]))) == 4
-    assert not list((tmp_path / "work").iterdir())
+        for file, content in contents.items():
+            member = tarfile.TarInfo(f"{folder}/{file}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def test_a_later_release_covers_what_it_has(copy: Path) -> None:
+    """Clips are found by their names in whatever table votes have moved them to, texts are CoVoST's
+    where its splitter wrote them, and the share of every set that is there is told."""
+    write_later_release(copy / "cv24/mcv-scripted-fr-v24.0.tar.gz")
+    (copy / "cv24/cv-corpus-24.0-delta-2025-12-05-fr.tar.gz").write_bytes(b"new clips alone")
+
+    def prepared(min_coverage: float) -> dict[int, tuple[str, str]]:
+        output = Output(copy / "data", 2, 0.8)
+        made = covost2.Settings(copy / "cv24", copy / "covost2", output, min_coverage)
+        covost2.prepare(made, ["fr"], None, [])
+        return texts(copy / "data", "train_fr") | texts(copy / "data", "test_fr")
+
+    with pytest.raises(DataError, match=r"v24\.0\.tar\.gz: 4 of the 8 clips of train are there"):
+        prepared(min_coverage=0.6)
+    joined = prepared(min_coverage=0.5)
+    assert joined[1][0] == "Il pleut !"
+    assert joined[6][1] == "The temp is full."
+    assert read_coverage(copy / "data", "test", ["fr", "ja"], {"fr": 1}) == {"fr": 50.0}
+    for part, numbers in {"train": (1, 2, 3, 8), "dev": (5,), "test": (6, 7)}.items():
+        rows = [[name("fr", n), *CLIPS["fr"][n][1:], CLIENT] for n in numbers]
+        path = copy / "covost2" / f"covost_v2.fr_en.{part}.tsv"
+        path.write_text(table(["path", "sentence", "translation", "client_id"], rows), "utf-8")
+    assert prepared(min_coverage=0.5) == joined | {1: ("Il pleut.", "It is raining.")}
+    dropped = (copy / "data/dropped_fr.tsv").read_text("utf-8")
+    assert f"{name('fr', 7)}\tfr\tnot in clips/ of" in dropped
+    shutil.copy(copy / "cv24/mcv-scripted-fr-v24.0.tar.gz", copy / "cv24/fr.tar.gz")
+    with pytest.raises(DataError, match=r"fr\.tar\.gz and .+v24\.0\.tar\.gz: two releases"):
+        common_voice.locate(copy / "cv24", "fr")
 
 
 def test_the_recipe_reads_the_folders_that_the_environment_names(copy: Path) -> None:
     """Stages 1 and 2 as a user runs them; a later Common Voice, named afterwards, is noticed."""
-    folders = {"COMMONVOICE4": copy / "cv4", "COVOST2": copy / "covost2"}
+    folders = {"COMMONVOICE": copy / "cv4", "COVOST2": copy / "covost2"}
     dirs = [word for kind in ("data", "dump", "exp") for word in (f"--{kind}dir", copy / kind)]
-    options = ["--langs", "fr ja", "--stop_stage", "2", "--local_data_opts", "--max_dropped 0.8"]
+    options = ["--langs", "fr ja", "--stop_stage", "2"]
+    options += ["--local_data_opts", "--max_dropped 0.8 --min_coverage 0.5"]
     command = [ROOT / "egs2/covost2/comsl1/run.sh", *dirs, *options, "--nj", "2"]
 
     def run() -> str:

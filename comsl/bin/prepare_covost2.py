@@ -1,20 +1,17 @@
-"""Stage 1 of egs2/covost2: CoVoST 2 over Common Voice 4, untranslated clips of a later one."""
+"""Stage 1 of egs2/covost2: CoVoST 2 over a release of Common Voice, untranslated clips of a later
+one."""
 
 import argparse
-import os
 from pathlib import Path
 
-from comsl.cli import command
-from comsl.errors import DataError
+from comsl.cli import command, corpus_parser, parse_corpus
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, default=Path("data/covost2"), help="output directory")
-    parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
+    parser = corpus_parser(__doc__, "data/covost2")
     parser.add_argument(
-        "--common_voice", type=Path, required=True, help="folder of Common Voice 4: archives or not"
+        "--common_voice", type=Path, required=True, help="folder of a Common Voice, archives or not"
     )
     parser.add_argument(
         "--covost2", type=Path, required=True, help="folder of CoVoST 2's tables, fetched if absent"
@@ -27,24 +24,22 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="of --langs, those to take untranslated_<lang> of [groups mid and low]",
     )
-    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
     parser.add_argument(
-        "--max_dropped", type=float, default=0.05, help="share of clips that may be unusable"
-    )
+        "--min_coverage", type=float, default=0.9,
+        help="share of each of CoVoST 2's sets that the release must have",
+    )  # fmt: skip
     return parser
 
 
 @command
 def main() -> None:
     """Prepare the corpus."""
-    args = parser().parse_args()
-    if args.nj < 1:
-        raise DataError(f"--nj {args.nj}: at least one process, please")
+    args = parse_corpus(parser())
     from comsl.corpora import covost2
+    from comsl.corpora.by_language import Output
 
-    settings = covost2.Settings(
-        args.common_voice, args.covost2, args.out, args.nj, args.max_dropped
-    )
+    output = Output(args.out, args.nj, args.max_dropped)
+    settings = covost2.Settings(args.common_voice, args.covost2, output, args.min_coverage)
     pseudo_langs = args.pseudo_langs.split() or covost2.PSEUDO_LANGS
     later = Path(args.later) if args.later else None
     covost2.prepare(settings, args.langs.split(), later, list(pseudo_langs))

@@ -1,18 +1,15 @@
 """Stage 1 of egs2/tsv: a corpus of one's own, from one table."""
 
 import argparse
-import os
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, corpus_parser, parse_corpus
 from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, default=Path("data/tsv"), help="output directory")
-    parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
+    parser = corpus_parser(__doc__, "data/tsv")
     parser.add_argument(
         "--tsv",
         type=Path,
@@ -23,21 +20,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folds", type=int, default=20, help="parts; of rows without a split 1 is test, 1 is dev"
     )
-    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")
-    parser.add_argument(
-        "--max_dropped", type=float, default=0.05, help="share of rows that may be unusable"
-    )
     return parser
 
 
 @command
 def main() -> None:
     """Prepare the corpus."""
-    args = parser().parse_args()
+    args = parse_corpus(parser())
     if args.tsv is None:
         raise DataError("--tsv is missing: the table of your corpus, see egs2/tsv/comsl1/README.md")
-    if args.nj < 1:
-        raise DataError(f"--nj {args.nj}: at least one process, please")
     if args.folds < 3:
         raise DataError(f"--folds {args.folds}: at least 3, please: train, dev and test")
     from comsl.corpora import tsv

@@ -13,6 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", required=True, help="name of the recipe, for the titles")
     parser.add_argument("--raw", required=True, type=Path, help="folder with <set>_<lang>")
+    parser.add_argument("--data", type=Path, help="stage 1's folder, for the sets' published sizes")
     parser.add_argument("--set", required=True, help="the set that was decoded, such as test")
     parser.add_argument("--langs", required=True, help='Common Voice codes: "es fr"')
     parser.add_argument("--target_lang", default="en", help="language of the translations")
@@ -52,6 +53,7 @@ def parse_systems(pairs: list[str]) -> dict[str, Path]:
 @command
 def main() -> None:
     args = parse_args()
+    from comsl.corpora.coverage import read_coverage
     from comsl.corpora.kaldi import write_text
     from comsl.evaluation import curves, plots, report, scoring
     from comsl.languages import language
@@ -69,6 +71,9 @@ def main() -> None:
 
     target_lang = language(args.target_lang).code
     results = scoring.score(args.recipe, args.set, references, outputs, target_lang)
+    if args.data:
+        counts = results["systems"][0]["utterances"]
+        results["coverage"] = read_coverage(args.data, args.set, langs, counts)
     if args.published:
         if published := scoring.read_published(args.published, results):
             results["published"] = published

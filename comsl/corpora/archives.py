@@ -1,13 +1,14 @@
 """Files from the network, and what is packed in them."""
 
 import gzip
+import logging
 import lzma
 import shutil
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -18,6 +19,8 @@ from tqdm import tqdm
 
 from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 # What reading a zip, a tar or a compressed file raises where that is cut short or damaged.
 DAMAGED = (
@@ -52,11 +55,25 @@ def download(url: str, target: Path) -> None:
             raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Extract a tar archive, compressed or not, into a folder that exists.
+@contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """A block in which a folder is there, empty at first; it is removed with what is in it, also
+    what an interrupted run has left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool] = bool) -> None:
+    """Extract a tar archive, compressed or not, into a folder that exists; of its members those
+    whose name is `wanted`.
 
     DataError: damaged or cut short, or less room than the archive itself takes.
     """
+    logger.info("unpacking %s", archive)
     size, free = archive.stat().st_size, shutil.disk_usage(folder).free
     if size > free:
         raise DataError(
@@ -69,4 +86,6 @@ def unpack(archive: Path, folder: Path) -> None:
         tqdm.wrapattr(file, "read", **meter) as packed,
         tarfile.open(fileobj=packed) as tar,
     ):
-        tar.extractall(folder, filter="data")
+        for member in tar:
+            if wanted(member.name):
+                tar.extract(member, folder, filter="data")

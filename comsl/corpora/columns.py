@@ -19,10 +19,12 @@ def read_columns(
     lang: str = "",
     escape: str | None = None,
     optional: Sequence[str] = (),
+    header: Sequence[str] = (),
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, {column: cell}) of every row; one that can't be read goes to `dropped`, with `lang`.
 
-    escape: the character that takes a special meaning from the next one. DataError: no such file,
+    escape: the character that takes a special meaning from the next one; header: the columns of a
+    file without a header line. DataError: no such file,
     not UTF-8, a required column that the header lacks, one of either kind that it has twice or
     spells otherwise.
     """
@@ -31,11 +33,12 @@ def read_columns(
     lines = read_lines(path) or [""]
     lines[0] = lines[0].removeprefix("\ufeff")
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=escape)
-    first = _next(rows) or []
-    if isinstance(first, csv.Error):
-        raise DataError(f"{path}:1: {first}")
-    header = [name.strip() for name in first]
-    _check_header(path, header, required, optional)
+    if not header:
+        first = _next(rows) or []
+        if isinstance(first, csv.Error):
+            raise DataError(f"{path}:1: {first}")
+        header = [name.strip() for name in first]
+        _check_header(path, header, required, optional)
     while (row := _next(rows)) is not None:
         if row == []:
             continue
@@ -53,7 +56,7 @@ def _next(rows: Iterator[list[str]]) -> list[str] | csv.Error | None:
         return error
 
 
-def _fault(row: list[str] | csv.Error, header: list[str]) -> str | None:
+def _fault(row: list[str] | csv.Error, header: Sequence[str]) -> str | None:
     if isinstance(row, csv.Error):
         return f"a carriage return in a cell, or a cell without end ({row})"
     if len(row) != len(header):

@@ -3,25 +3,28 @@
 Either way it holds `clips/*.mp3` and `validated.tsv`, with client_id, path, sentence and more.
 """
 
-import logging
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from comsl.corpora.archives import unpack
+from comsl.corpora.archives import temporary_folder, unpack
 from comsl.corpora.columns import read_columns
 from comsl.corpora.dropped import Dropped
 from comsl.corpora.utterances import Utterance
 from comsl.errors import DataError
 
-SITE = "https://commonvoice.mozilla.org/datasets"
+SITE = "https://datacollective.mozillafoundation.org"
+# Names of a language's archive, from version 4 on.
+ARCHIVES = (
+    *("{lang}.tar.gz", "{lang}.tar", "cv-corpus-*-{lang}.tar.gz"),
+    *("mcv-scripted-{lang}-v*.tar.gz", "*-mcv-scripted-{lang}-v*.tar.gz"),
+)
+# Its tables of clips, what was voted for first; votes may have moved a clip since version 4.
+TABLES = ("validated.tsv", "other.tsv", "invalidated.tsv")
 ESCAPE = "\\"  # of its tables, and CoVoST's: pandas wrote them without quoting
 COLUMNS = ("client_id", "path", "sentence")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class Release:
     def clips(self) -> set[str]:
         """Names of its audio files."""
         return set(os.listdir(self.folder / "clips"))
+
+    def find(self, paths: Collection[str]) -> dict[str, dict[str, str]]:
+        """Path -> row of the clips that any of the tables has."""
+        found: dict[str, dict[str, str]] = {}
+        for name in TABLES:
+            if not (self.folder / name).is_file():
+                continue
+            for _, row in read_columns(self.folder / name, COLUMNS, [], self.lang, ESCAPE):
+                if row["path"] in paths:
+                    found.setdefault(row["path"], row)
+        return found
 
     def validated(self, dropped: list[Dropped]) -> Iterator[dict[str, str]]:
         """Rows of `validated.tsv`; malformed ones go to `dropped`."""
@@ -72,26 +86,24 @@ def opened(folder: Path, lang: str, workspace: Path) -> Iterator[Release]:
     if source.is_dir():
         yield Release(lang, source, source)
         return
-    temporary = workspace / f".{lang}.unpacked"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        logger.info("unpacking %s", source)
+    with temporary_folder(workspace / f".{lang}.unpacked") as temporary:
         unpack(source, temporary)
         yield _inside(source, temporary, lang)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def locate(folder: Path, lang: str) -> Path:
-    """Where a language lies unpacked, <lang> or one folder deeper; else its archive, <lang>.tar.gz
-    or cv-corpus-<version>-<lang>.tar.gz. DataError: neither is there."""
-    for path in (folder / lang, *sorted(folder.glob(f"*/{lang}/"))):
-        if Release(lang, path, path).is_complete():
-            return path
-    for pattern in (f"{lang}.tar.gz", f"cv-corpus-*-{lang}.tar.gz", f"{lang}.tar"):
-        if found := sorted(folder.glob(pattern)):
-            return found[0]
+    """Where a language lies unpacked, <lang> or up to two folders deeper; else its archive, under
+    one of the names that releases have given it. DataError: neither is there, or more than one."""
+    folders = [folder / lang, *folder.glob(f"*/{lang}/"), *folder.glob(f"*/*/{lang}/")]
+    found = [path for path in folders if Release(lang, path, path).is_complete()]
+    if not found:
+        archives = (path for name in ARCHIVES for path in folder.glob(name.format(lang=lang)))
+        found = [path for path in archives if "-delta-" not in path.name]  # new clips alone
+    if len(found) > 1:
+        first, second, *_ = sorted(found)
+        raise DataError(f"{first} and {second}: two releases; give each a folder of its own")
+    if found:
+        return found[0]
     if (folder / lang).is_dir():
         raise DataError(
             f"{folder / lang}: no clips/ or no validated.tsv, so it was unpacked in part; unpack it"

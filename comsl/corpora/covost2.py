@@ -1,8 +1,10 @@
 """CoVoST 2 (Wang et al. 2020, arXiv 2007.10310), 21 languages into English: clips of Common Voice 4
-with a translation. Also, from a later Common Voice, clips that it lacks, without a translation."""
+with a translation, from that release or from a later one, which has most of them. Also clips of a
+later release that it lacks, without a translation."""
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +14,15 @@ from typing import NamedTuple
 from comsl import made
 from comsl.corpora import common_voice, kaldi
 from comsl.corpora.archives import download, unpack
+from comsl.corpora.by_language import Content, Job, Output, make_all, make_usable, text_fault
 from comsl.corpora.columns import clean, read_columns
 from comsl.corpora.common_voice import ESCAPE, Release
-from comsl.corpora.dropped import Dropped, check_share, write_dropped
+from comsl.corpora.coverage import check_coverage
+from comsl.corpora.dropped import Dropped
 from comsl.corpora.held_out import HeldOut
+from comsl.corpora.sets import folder_name
 from comsl.corpora.text import letters
-from comsl.corpora.utterances import Utterance, make_sets
+from comsl.corpora.utterances import Utterance
 from comsl.errors import DataError
 from comsl.languages import LANGUAGES
 
@@ -54,31 +59,20 @@ PUBLISHED = {
 # they are 16.
 PSEUDO_LANGS = tuple(lang for lang in PUBLISHED if LANGUAGES[lang].group in ("mid", "low"))
 
+Absent = dict[str, list[Dropped]]  # set -> clips of it that a release lacks
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders to read (Common Voice 4, CoVoST 2's tables) and to write, processes, and the share
-    of a language's clips that may be unusable."""
+    """Folders of a Common Voice release and of CoVoST 2's tables, where the sets go, and of each
+    set as published the least share that the release must have."""
 
     common_voice: Path
     covost2: Path
-    out: Path
-    nj: int
-    max_dropped: float
-
-
-class Job(NamedTuple):
-    """The sets to make of a language: CoVoST 2's, or what a later Common Voice has beyond it.
-
-    name: that of its list and mark; source: folder of the Common Voice.
-    """
-
-    name: str
-    lang: str
-    source: Path
-    sets: tuple[str, ...]
+    out: Output
+    min_coverage: float
 
 
 class Row(NamedTuple):
@@ -94,42 +88,48 @@ class Row(NamedTuple):
 def prepare(
     settings: Settings, langs: list[str], later: Path | None, pseudo_langs: list[str]
 ) -> None:
-    """Write out/{train,dev,test}_<lang> and out/dropped_<lang>.tsv, and, if there is a `later`
-    Common Voice, the same of untranslated_<lang>; audio goes to out/audio/<lang>.
+    """Write {train,dev,test}_<lang> and dropped_<lang>.tsv, and, if there is a `later` Common
+    Voice, the same of untranslated_<lang>; audio goes to audio/<lang>.
 
     A language that is complete is not done again. DataError: an unknown language, something
-    missing or damaged, too many clips that can't be used.
+    missing or damaged, too many clips that can't be used, or that the release lacks.
     """
     for lang in (*langs, *pseudo_langs):
         if lang not in PUBLISHED:
             raise DataError(f"CoVoST 2 has no '{lang}'; choose from: {' '.join(PUBLISHED)}")
-    jobs = [Job(lang, lang, settings.common_voice, SETS) for lang in langs]
-    if later:
-        chosen = [lang for lang in langs if lang in pseudo_langs]
-        jobs += [Job(f"untranslated_{lang}", lang, later, ("untranslated",)) for lang in chosen]
     tables = {lang: find_tables(settings.covost2, lang) for lang in langs}
-    records = {job: _record(job, tables[job.lang]) for job in jobs}
-    folders = {job: [settings.out / f"{name}_{job.lang}" for name in job.sets] for job in jobs}
-    pending = [
-        job for job in jobs if not all(made.is_made(path, records[job]) for path in folders[job])
-    ]
-    for job in pending:  # what is missing is told before the first of them takes hours
-        common_voice.locate(job.source, job.lang)
-        for table in tables[job.lang]:
-            next(read_columns(table, _columns(tables[job.lang]), [], job.lang, ESCAPE), None)
-    for job in pending:
-        for folder in folders[job]:
-            made.record_of(folder).unlink(missing_ok=True)  # all are made anew
-        make = _make_translated if job.sets == SETS else _make_untranslated
-        make(settings, job, tables[job.lang])
-        for folder in filter(Path.is_dir, folders[job]):
-            made.begin(folder, records[job], made.KEEP)
-            made.finish(folder)
+    jobs = [
+        _job(lang, lang, settings.common_voice, SETS, tables[lang],
+             partial(_make_translated, settings, lang, tables[lang]))
+        for lang in langs
+    ]  # fmt: skip
+    if later:
+        jobs += [
+            _job(f"untranslated_{lang}", lang, later, ("untranslated",), tables[lang],
+                 partial(_make_untranslated, settings.out, later, lang, tables[lang]))
+            for lang in langs if lang in pseudo_langs
+        ]  # fmt: skip
+    make_all(settings.out.folder, jobs)
 
 
-def _record(job: Job, tables: list[Path]) -> dict:
-    """Of what a job reads, but for the clips: their archive may be gone when it's done."""
-    return made.describe({} if job.sets == SETS else {"source": job.source.name}, tables)
+def _job(
+    name: str,
+    lang: str,
+    source: Path,
+    sets: tuple[str, ...],
+    tables: list[Path],
+    make: Callable[[], Content],
+) -> Job:
+    """Sets of a language from the Common Voice in `source`, whose archives may be gone when they
+    are made: its name is what counts."""
+
+    def check() -> None:
+        common_voice.locate(source, lang)
+        for table in tables:
+            next(read_columns(table, _columns(tables), [], lang, ESCAPE), None)
+
+    folders = tuple(folder_name(set_name, lang) for set_name in sets)
+    return Job(name, folders, made.describe({"source": source.name}, tables), check, make)
 
 
 def find_tables(folder: Path, lang: str) -> list[Path]:
@@ -165,11 +165,23 @@ def _fetch(table: Path) -> None:
         (Path(folder) / table.name).replace(table)
 
 
-def read_rows(tables: list[Path], release: Release, dropped: list[Dropped]) -> Iterator[Row]:
+def published_sizes(tables: list[Path], lang: str) -> Counter[str]:
+    """How many utterances of each set CoVoST 2's tables list, set -> number."""
+    sizes: Counter[str] = Counter()
+    for number, table in enumerate(tables):
+        for _, row in read_columns(table, _columns(tables), [], lang, ESCAPE):
+            sizes[SPLITS.get(row["split"]) if len(tables) == 1 else SETS[number]] += 1
+    return Counter({name: sizes[name] for name in SETS})
+
+
+def read_rows(
+    tables: list[Path], release: Release, dropped: list[Dropped], absent: Absent
+) -> Iterator[Row]:
     """What CoVoST 2 takes: rows of the three split tables, or of the one joined with Common
-    Voice's `validated.tsv` as facebookresearch/covost's get_covost_splits.py does."""
+    Voice's `validated.tsv` as facebookresearch/covost's get_covost_splits.py does. What the release
+    doesn't have goes to `absent`, by its set."""
     if len(tables) == 1:
-        yield from _join(tables[0], release, dropped)
+        yield from _join(tables[0], release, dropped, absent)
         return
     for name, table in zip(SETS, tables, strict=True):
         for _, row in read_columns(table, _columns(tables), dropped, release.lang, ESCAPE):
@@ -181,52 +193,62 @@ def _columns(tables: list[Path]) -> tuple[str, ...]:
     return ("path", "translation", "split") if len(tables) == 1 else Row._fields[1:]
 
 
-def _join(table: Path, release: Release, dropped: list[Dropped]) -> Iterator[Row]:
-    spoken = {row["path"]: row for row in release.validated(dropped)}
-    for _, row in read_columns(table, _columns([table]), dropped, release.lang, ESCAPE):
+def _join(table: Path, release: Release, dropped: list[Dropped], absent: Absent) -> Iterator[Row]:
+    rows = [row for _, row in read_columns(table, _columns([table]), dropped, release.lang, ESCAPE)]
+    spoken = release.find({row["path"] for row in rows})
+    for row in rows:
         path, split = row["path"], row["split"]
         if split in UNUSED_SPLITS:
             continue
         if split not in SPLITS:
             dropped.append(Dropped(path, release.lang, f"'{split}' is no split of CoVoST 2"))
         elif path not in spoken:
-            fault = f"not in validated.tsv of {release.source}: another Common Voice than 4?"
-            dropped.append(Dropped(path, release.lang, fault))
+            fault = f"in no table of {release.source}"
+            absent[SPLITS[split]].append(Dropped(path, release.lang, fault))
         else:
             clip = spoken[path]
             yield Row(SPLITS[split], path, clip["client_id"], clip["sentence"], row["translation"])
 
 
-def _make_translated(settings: Settings, job: Job, tables: list[Path]) -> None:
+def _make_translated(settings: Settings, lang: str, tables: list[Path]) -> Content:
     dropped: list[Dropped] = []
-    with common_voice.opened(job.source, job.lang, settings.out) as release:
-        rows = list(read_rows(tables, release, dropped))
-        sets = _make_sets(settings, release, rows, dropped)
-    if lost := [name for name in SETS if f"{name}_{job.lang}" not in sets]:
-        raise DataError(f"{tables[0]}: nothing for the {lost[0]} set in '{job.lang}'")
-    _write(settings.out, job, sets, dropped)
-    for name, published in zip(SETS, PUBLISHED[job.lang], strict=True):
-        if (count := len(sets[f"{name}_{job.lang}"]["utt2lang"])) != published:
-            logger.warning("%s_%s: %d utterances, published %d", name, job.lang, count, published)
+    absent: Absent = {name: [] for name in SETS}
+    sizes = published_sizes(tables, lang)
+    with common_voice.opened(settings.common_voice, lang, settings.out.folder) as release:
+        rows = list(read_rows(tables, release, dropped, absent))
+        utterances = list(_utterances(release, rows, dropped, absent))
+        counts = {name: sizes[name] - len(absent[name]) for name in SETS}
+        check_coverage(release.source, counts, sizes, settings.min_coverage)
+        sets = make_usable(settings.out, release.source, utterances, dropped)
+    for name, published in zip(SETS, PUBLISHED[lang], strict=True):
+        folder = folder_name(name, lang)
+        if folder not in sets:
+            raise DataError(f"{tables[0]}: nothing for the {name} set in '{lang}'")
+        if (size := sizes[name]) != published:
+            logger.warning("%s: %d utterances in its table, published %d", folder, size, published)
+    lacking = [item for name in SETS for item in absent[name]]
+    by_folder = {folder_name(name, lang): size for name, size in sizes.items()}
+    return Content(sets, dropped + lacking, by_folder)
 
 
-def _make_untranslated(settings: Settings, job: Job, tables: list[Path]) -> None:
+def _make_untranslated(out: Output, later: Path, lang: str, tables: list[Path]) -> Content:
     """Clips that CoVoST 2 doesn't have and that say nothing of its dev or test."""
-    known = _known(settings.out, job.lang, tables)
+    known = _known(out.folder, lang, tables)
     dropped: list[Dropped] = []
     excluded: list[Dropped] = []
     rows = []
-    with common_voice.opened(job.source, job.lang, settings.out) as release:
+    with common_voice.opened(later, lang, out.folder) as release:
         for row in release.validated(dropped):
             path, sentence = row["path"], row["sentence"]
             if reason := known.reason(path, clean(sentence)):
-                excluded.append(Dropped(path, job.lang, reason))
+                excluded.append(Dropped(path, lang, reason))
             else:
                 rows.append(Row("untranslated", path, row["client_id"], sentence, ""))
-        sets = _make_sets(settings, release, rows, dropped)
+        utterances = list(_utterances(release, rows, dropped, {"untranslated": dropped}))
+        sets = make_usable(out, release.source, utterances, dropped)
     if not sets:
-        logger.warning("%s: nothing in '%s' that CoVoST 2 doesn't have", job.source, job.lang)
-    _write(settings.out, job, sets, dropped + excluded)
+        logger.warning("%s: nothing in '%s' that CoVoST 2 doesn't have", later, lang)
+    return Content(sets, dropped + excluded)
 
 
 def _known(out: Path, lang: str, tables: list[Path]) -> HeldOut:
@@ -240,50 +262,22 @@ def _known(out: Path, lang: str, tables: list[Path]) -> HeldOut:
     return HeldOut(dict.fromkeys((row["path"] for row in rows), "CoVoST 2"), transcripts, {})
 
 
-def _make_sets(
-    settings: Settings, release: Release, rows: list[Row], dropped: list[Dropped]
-) -> dict[str, kaldi.Tables]:
-    """The sets of one language; what can't be used, before or after its audio was read, goes to
-    `dropped`. DataError: too much of it."""
-    total = len(rows) + len(dropped)
-    utterances = list(_utterances(release, rows, dropped))
-    check = partial(check_share, release.source, dropped, total, settings.max_dropped)
-    check()  # before the hours that the audio takes
-    sets = make_sets(settings.out, utterances, dropped, settings.nj)
-    check()
-    return sets
-
-
-def _utterances(release: Release, rows: list[Row], dropped: list[Dropped]) -> Iterator[Utterance]:
+def _utterances(
+    release: Release, rows: list[Row], dropped: list[Dropped], absent: Absent
+) -> Iterator[Utterance]:
+    """What can be used before its audio is read; the rest goes to `dropped`, and to `absent` where
+    the release lacks the clip."""
     clips, seen = release.clips(), set()
     for row in rows:
         text, translation = clean(row.sentence), clean(row.translation)
         texts = [text] if row.set == "untranslated" else [text, translation]
-        if row.path in seen:
-            fault = "the clip stands there twice"
-        elif row.path not in clips:
-            fault = f"not in clips/ of {release.source}: unpacked in part, or another release?"
-        else:
-            fault = _fault(texts)
-        if fault:
+        if row.path not in clips:
+            fault = f"not in clips/ of {release.source}"
+            absent[row.set].append(Dropped(row.path, release.lang, fault))
+        elif row.path in seen:
+            dropped.append(Dropped(row.path, release.lang, "the clip stands there twice"))
+        elif fault := text_fault(texts):
             dropped.append(Dropped(row.path, release.lang, fault))
         else:
             seen.add(row.path)
             yield release.utterance(row.set, row.path, row.client_id, text, translation)
-
-
-def _fault(texts: list[str]) -> str | None:
-    try:
-        for text in texts:
-            kaldi.check_text(text)
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def _write(out: Path, job: Job, sets: dict[str, kaldi.Tables], dropped: list[Dropped]) -> None:
-    for folder, tables in sets.items():
-        kaldi.write_dir(out / folder, tables)
-        logger.info("%s: %d utterances", out / folder, len(tables["utt2lang"]))
-    write_dropped(out / f"dropped_{job.name}.tsv", dropped)
-    logger.info("%s: %d left out, listed in dropped_%s.tsv", job.name, len(dropped), job.name)

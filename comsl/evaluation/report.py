@@ -137,7 +137,11 @@ def _score_table(title: str, key: str, results: Mapping, note: str) -> Table:
     ]
     rows += _published_rows(results, key, columns)
     counts = [first["utterances"][lang] for lang in langs]
-    rows.append(["utterances", "", *counts, *[""] * (len(columns) - len(langs) - 1), sum(counts)])
+    blank = [""] * (len(columns) - len(langs) - 1)
+    rows.append(["utterances", "", *counts, *blank, sum(counts)])
+    if coverage := results.get("coverage"):
+        shares = [f"{coverage[lang]:.1f} %" if lang in coverage else "" for lang in langs]
+        rows.append(["of the published set", "", *shares, *blank, ""])
     return Table(title, ["system", "task", *header], rows, note=note)
 
 

@@ -1,10 +1,10 @@
 # Where the corpora lie, relative to the top of the repository; sourced by local/data.sh. Variables of the environment
-# come first: COMMONVOICE4=/corpora/cv4 egs2/covost2/comsl1/run.sh
+# come first: COMMONVOICE=/corpora/cv24 egs2/covost2/comsl1/run.sh
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 
-# Common Voice 4 (cv-corpus-4-2019-12-10): <lang>.tar.gz as downloaded, or <lang>/ with clips/ and validated.tsv in it.
-COMMONVOICE4=${COMMONVOICE4:-downloads/cv-corpus-4-2019-12-10}
+# A release of Common Voice, 4 or later: archives as downloaded, or <lang>/ with clips/ and validated.tsv in it.
+COMMONVOICE=${COMMONVOICE:-downloads/common_voice}
 # CoVoST 2's tables, covost_v2.<lang>_en[.train|.dev|.test].tsv; downloaded to this folder where they are not.
 COVOST2=${COVOST2:-downloads/covost2}
 # A later Common Voice, in the same layout, for pseudo data. Empty: none.

@@ -10,5 +10,5 @@ fi
 
 # shellcheck source=egs2/covost2/comsl1/db.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../db.sh"
-exec python -m comsl.bin.prepare_covost2 --common_voice "$COMMONVOICE4" --covost2 "$COVOST2" \
+exec python -m comsl.bin.prepare_covost2 --common_voice "$COMMONVOICE" --covost2 "$COVOST2" \
   --later "$COMMONVOICE_LATER" --pseudo_langs "$PSEUDO_LANGS" --nj "${nj:-$(nproc)}" "$@"
