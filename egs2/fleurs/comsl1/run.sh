@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# ComSL on FLEURS, into English; see README.md. Everything is fetched:
+#   egs2/fleurs/comsl1/run.sh --langs "fr it"
+exec "$(dirname "$0")/../../../run.sh" \
+  --recipe fleurs \
+  --data_sh egs2/fleurs/comsl1/local/data.sh \
+  --langs "es fr it ru" \
+  --speech_encoder base \
+  --language_model egs2/debian_l10n/mt1/mbart_small \
+  --lm_config conf/train_asterisk_lm.yaml \
+  --frozen_config conf/train_asterisk_long_frozen.yaml \
+  --train_config conf/train_asterisk_long.yaml \
+  "$@"
