@@ -34,11 +34,11 @@ augmented_copies=0       # further copies of the training set as over telephones
 speed_factors=           # further copies of the training set at these speeds, such as "0.9 1.1"
 
 # Models and their training
-speech_encoder=base      # Whisper model: base, medium, large-v2 ...
+speech_encoder=base      # Whisper's name, or wav2vec 2.0, HuBERT, w2v-BERT 2.0, distil-whisper: hub id or folder
 whisper_model=           # of the baselines and of word alignment (stages 8 and 10), where it is not the speech encoder
 silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
 top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
-language_model='' lm_size='' # mBART to start from, a folder or hub id; or its size as JSON, to make one from nothing
+language_model='' lm_size='' # mBART, M2M-100 or NLLB to start from: folder or hub id; or mBART's size as JSON, for a new one
 lm_config='' lm_share=1.0 # training of the language model (stage 3); share of its weights as trained: less forgets less
 composite_lm_share=1.0   # the same of the language blocks after composite training; before is what they started from
 fine_tuned_lm=true       # the language blocks start from stage 3's model; false: from what that started from

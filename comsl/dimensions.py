@@ -1,7 +1,12 @@
 """Published dimensions of Whisper's encoders and of mBART-50, for what is built without them, and
 the adapter's between the two."""
 
-DOWNSAMPLING = 4  # states of the speech encoder for one of the adapter, which halves them twice
+ADAPTER_RATE = 12.5  # states a second of the adapter: a quarter of Whisper's
+
+
+def downsampling(frame_rate: float) -> int:
+    """States of a speech encoder, of so many a second, for one of the adapter."""
+    return int(frame_rate / ADAPTER_RATE)
 
 
 def _encoder(width: int, heads: int, layers: int, n_mels: int = 80) -> dict[str, int]:

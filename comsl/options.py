@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from comsl.dimensions import WHISPER
 from comsl.errors import DataError
 from comsl.settings_file import read_search, read_settings
 
@@ -60,8 +61,15 @@ def check_experiment(options: Options) -> None:
 
 
 def _check_whisper(options: Options) -> None:
-    """DataError: it would be trained on the states of another speech encoder."""
+    """DataError: the baselines' isn't one, or would be trained on the states of another speech
+    encoder."""
     config, model = options["whisper_config"], options["whisper_model"]
+    name = model or options["speech_encoder"]
+    if name.removesuffix(".en") not in WHISPER and Path(name).suffix not in (".pt", ".ct2"):
+        raise DataError(
+            f"--whisper_model, of the baselines and of word alignment: '{name}' is no Whisper of"
+            f" openai-whisper's; name one of: {' '.join(WHISPER)}"
+        )
     if not config or model in ("", options["speech_encoder"]):
         return
     if read_settings(Path(config)).get("speech_encoder") == "cached":

@@ -58,3 +58,36 @@ def write_nllb_tokenizer(folder: Path) -> None:
     model = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"]]
     NllbTokenizer(vocab=model["vocab"], merges=merges).save_pretrained(folder)
+
+
+# Keywords of the configurations of transformers: three blocks, width 16.
+SPEECH = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2} | {
+    "intermediate_size": 32,
+    "layerdrop": 0.5,
+}
+CONVOLUTIONS = {"conv_dim": (8,) * 7, "num_conv_pos_embeddings": 16} | {
+    "num_conv_pos_embedding_groups": 2
+}
+SPEECH_ENCODERS = {
+    "wav2vec2": SPEECH | CONVOLUTIONS,  # as the base model: group norm, and norms after the blocks
+    "hubert": SPEECH  # as the large one
+    | CONVOLUTIONS
+    | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True},
+    "wav2vec2-bert": SPEECH | {"add_adapter": True, "output_hidden_size": 16},
+    "whisper": {"d_model": 16, "encoder_layers": 3, "encoder_attention_heads": 2}
+    | {"encoder_ffn_dim": 64, "decoder_layers": 1, "decoder_attention_heads": 2}
+    | {"decoder_ffn_dim": 64, "vocab_size": 51865, "num_mel_bins": 128},
+}
+
+
+def write_speech_encoder(kind: str, folder: Path) -> Path:
+    """A random model, by its type in transformers; of Whisper as distil-whisper is published."""
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **SPEECH_ENCODERS[kind]))
+    for parameter in model.parameters():  # what is heard must matter
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    return folder

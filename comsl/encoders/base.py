@@ -34,6 +34,7 @@ class SpeechEncoder(AbsEncoder):
     frame_rate: ClassVar[float]  # states a second
     window: ClassVar[float]  # seconds of the longest utterance
     shortest: ClassVar[int]  # samples of the shortest, its silence included
+    lora_targets: ClassVar[tuple[str, ...]]  # of a block's linear layers: query and value
 
     def __init__(
         self,
@@ -166,6 +167,18 @@ class SpeechEncoder(AbsEncoder):
         for block in self.blocks()[self.frozen_blocks :]:
             block.requires_grad_(True)
         self.output().requires_grad_(trainable_blocks > 0)
+
+    def train(self, mode: bool = True) -> "SpeechEncoder":
+        """As any module, but what is frozen stays as it is in use, without dropout."""
+        super().train(mode)
+        self.train_parts(mode)
+        return self
+
+    def train_parts(self, mode: bool) -> None:
+        """The same for the network alone."""
+        self.encoder.train(mode and self.front_end_trains)
+        for number, block in enumerate(self.blocks()):
+            block.train(mode and number >= self.frozen_blocks)
 
     def _number_below(self, setting: str, number: int) -> int:
         """How many blocks are below the last `number`. DataError: there are not as many."""

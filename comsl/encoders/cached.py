@@ -39,9 +39,18 @@ class CachedStates(AbsEncoder):
             self.encoder = whole.encoder  # its parameters are this module's
             self._whole = (whole,)  # in a tuple: no module of this one, whose names would be others
             input_size = whole.output_size()
-        self.input_size = input_size or encoder_class(model).published_width(model)
+        kind = encoder_class(model)
+        self.frame_rate = kind.frame_rate
+        self.input_size = input_size or kind.published_width(model)
         if self.input_size is None:
             raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
+
+    def train(self, mode: bool = True) -> "CachedStates":
+        """As SpeechEncoder has it."""
+        super().train(mode)
+        if self.top_blocks:
+            self._whole[0].train_parts(mode)
+        return self
 
     def output_size(self) -> int:
         return self.input_size

@@ -12,6 +12,8 @@ from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlo
 
 from comsl.dimensions import WHISPER
 from comsl.encoders.base import SpeechEncoder, valid
+from comsl.encoders.huggingface import CHECKPOINTS, read_config
+from comsl.encoders.whisper_huggingface import load_encoder
 from comsl.encoders.whisper_weights import load_whisper
 
 EDGE = N_FFT // 2  # samples mirrored at either end, so that frames are centred on their time
@@ -24,16 +26,19 @@ class WhisperEncoder(SpeechEncoder):
     Whisper pads all utterances to 30 s; here each keeps its length, its log-mel maximum is its own,
     frames of padding are zeroed before each convolution, and attention sees no padding.
 
-    model: an openai-whisper name or checkpoint path; dims: keywords of AudioEncoder.
+    model: an openai-whisper name or checkpoint path, or a folder or hub id of transformers, such as
+    distil-whisper's; dims: keywords of AudioEncoder.
     """
 
     frame_rate = SAMPLE_RATE / STATE
     window = N_SAMPLES / SAMPLE_RATE
     shortest = EDGE + 1
+    lora_targets = ("query", "value")
 
     @classmethod
     def knows(cls, model: str) -> bool:
-        return model in whisper.available_models() or Path(model).suffix in (".pt", ".ct2")
+        known = model in whisper.available_models() or Path(model).suffix in CHECKPOINTS
+        return known or getattr(read_config(model), "model_type", None) == "whisper"
 
     @classmethod
     def published(cls) -> list[str]:
@@ -41,10 +46,17 @@ class WhisperEncoder(SpeechEncoder):
 
     @classmethod
     def published_width(cls, model: str) -> int | None:
-        return WHISPER[model]["n_state"] if model in WHISPER else None
+        if model in WHISPER:
+            return WHISPER[model]["n_state"]
+        return getattr(read_config(model), "d_model", None)
 
     def load(self, model: str, downloads: str, dims: dict | None) -> AudioEncoder:
-        encoder = AudioEncoder(**dims) if dims else load_whisper(model, downloads).encoder
+        if dims:
+            encoder = AudioEncoder(**dims)
+        elif read_config(model) is not None:
+            encoder = load_encoder(model)
+        else:
+            encoder = load_whisper(model, downloads).encoder
         filters = mel_filters("cpu", encoder.conv1.in_channels).clone()
         self.register_buffer("mel_filters", filters, persistent=False)
         self.register_buffer("hann", torch.hann_window(N_FFT), persistent=False)

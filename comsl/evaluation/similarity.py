@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 from comsl.corpora.kaldi import atomic_file
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
-from comsl.dimensions import DOWNSAMPLING
 from comsl.errors import DataError
 from comsl.evaluation.word_alignment import Word
 from comsl.inference import SpeechTranslator
@@ -88,7 +87,7 @@ def compare(
     matrix = normalize(text_states[0, 1:-1], dim=-1) @ normalize(speech_states[0, 1:], dim=-1).T
     tokens = tokenizer.backend.convert_ids_to_tokens(ids[0, 1:-1].tolist())
     spans = find_spans(tokens, tokenizer.offsets(text), text, words)
-    seconds = DOWNSAMPLING / model.speech_encoder.frame_rate
+    seconds = model.adapter.downsampling / model.speech_encoder.frame_rate
     return Similarity(tokens, matrix.float().cpu().numpy(), spans, wave, seconds)
 
 

@@ -5,7 +5,7 @@ import argparse
 
 from comsl.checks import check_settings
 from comsl.encoders.cached import CachedStates
-from comsl.encoders.choices import ENCODERS
+from comsl.encoders.choices import ENCODERS, choose, encoder_class
 from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
@@ -34,7 +34,8 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
     if args.speech_encoder is not None:
         speech_encoder = SPEECH_ENCODERS[args.speech_encoder](**args.speech_encoder_conf)
         width = speech_encoder.output_size()
-        adapter = Adapter(width, config.d_model, **args.speech_adapter_conf)
+        rate = speech_encoder.frame_rate
+        adapter = Adapter(width, config.d_model, frame_rate=rate, **args.speech_adapter_conf)
     return ComSLModel(
         language_model,
         tokenizer,
@@ -45,6 +46,19 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         args.target_lang,
         **getattr(args, "trained_on", {}),
     )
+
+
+def choose_encoder(args: argparse.Namespace) -> None:
+    """The kind of encoder, or the width of its cached states, is that of the model which the
+    settings name, whatever the configuration was written for. DataError: there is no such model."""
+    settings = args.speech_encoder_conf
+    model = settings.get("model")
+    if args.speech_encoder is None or model is None or "dims" in settings:
+        return
+    if args.speech_encoder != "cached":
+        args.speech_encoder = choose(model)
+    elif width := encoder_class(model).published_width(model):
+        args.speech_encoder_conf = settings | {"input_size": width}
 
 
 def check_parts(args: argparse.Namespace) -> None:

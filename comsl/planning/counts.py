@@ -9,8 +9,9 @@ over one utterance, without padding; the backward pass costs twice as much.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from comsl.dimensions import DOWNSAMPLING, MBART_50, WHISPER
+from comsl.dimensions import MBART_50, WHISPER, downsampling
 
+FRAME_RATE = 50  # Whisper's
 FFT_BINS = 201  # of Whisper's spectrogram
 MASKED = 0.15  # share of the transcript that MTP scores
 BRANCHES = 6  # of the decoder, in one call: mt, st, asr, stm_x, stm_y, mtp
@@ -75,7 +76,7 @@ class Clip:
     @property
     def positions(self) -> float:
         """Of `E_s`: the adapter's frames, and the language code."""
-        return 1 + self.frames / DOWNSAMPLING
+        return 1 + self.frames / downsampling(FRAME_RATE)
 
 
 MBART = LanguageSize.of(MBART_50, added=2)  # codes of Welsh and Catalan

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.waves import check_window, count_samples, read_wave
-from comsl.dimensions import DOWNSAMPLING
+from comsl.dimensions import downsampling
 from comsl.encoders.base import SpeechEncoder
 from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
@@ -78,7 +78,7 @@ class EncoderStates:
         shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
         write_table(out / "speech_shape", shapes)
         if positions:
-            check_room(raw, shapes, positions)
+            check_room(raw, shapes, downsampling(self.kind.frame_rate), positions)
 
         def read(batch: list[str]) -> list[np.ndarray]:
             return [read_wave(utterance, wav_scp[utterance]) for utterance in batch]
@@ -103,12 +103,12 @@ class EncoderStates:
             yield utterance, row[:length]
 
 
-def check_room(raw: Path, frames: dict[str, str], positions: int) -> None:
+def check_room(raw: Path, frames: dict[str, str], ratio: int, positions: int) -> None:
     """DataError names the utterance whose speech and transcript, one behind the other (method.md,
-    section 3), take more positions than the language model has."""
+    section 3), take more positions than the language model has; `ratio` frames take one."""
     tokens = read_table(raw / "source_shape")
     for utterance, length in frames.items():
-        taken = int(tokens[utterance]) + 1 + -(-int(length) // DOWNSAMPLING)
+        taken = int(tokens[utterance]) + 1 + -(-int(length) // ratio)
         if taken > positions:
             raise DataError(
                 f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"

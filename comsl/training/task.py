@@ -22,7 +22,7 @@ from torch import distributed
 
 from comsl.checks import check_criteria, check_numbers, check_settings
 from comsl.errors import DataError
-from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts
+from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts, choose_encoder
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import ComSLModel
 from comsl.model.settings import Settings
@@ -104,6 +104,7 @@ class ComSLTask(AbsTask):
         words = espnet_words(sys.argv[1:] if cmd is None else cmd)
         args = args or cls.get_parser().parse_args(words)
         if not args.print_config:
+            choose_encoder(args)
             cls.check(args)
             check_gpus(args.ngpu)
             settle_length(args)
