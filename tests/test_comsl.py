@@ -24,4 +24,4 @@ def test_a_tool_is_called_by_its_name(tmp_path):
 def test_an_unknown_tool_is_one_line():
     done = call(main, "bogus")
     assert done.returncode == 1
-    assert done.stderr == "error: comsl has no tool 'bogus': comsl --help lists them\n"
+    assert done.stderr == "error: comsl has no command 'bogus': comsl --help lists them\n"

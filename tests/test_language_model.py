@@ -13,6 +13,7 @@ from comsl.errors import DataError
 from comsl.inference import choose_checkpoint
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.language_model import LanguageModel
+from comsl.model.repetition import goes_round
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 
@@ -41,6 +42,26 @@ def test_a_missing_language_gets_a_token(tiny_lm, tokenizer, tmp_path):
     x[0, 0] = grown.code("ca")
     batch = Sequences(x, batch.lengths)
     assert not torch.allclose(new.translate(batch, batch), after)
+
+
+def test_a_text_that_goes_round_in_circles_ends(tiny_lm, tokenizer):
+    """Each row by itself, and no row that says a thing three times, or a short number."""
+    row = torch.tensor
+    rows = {
+        "a" * 12: True, "a" * 11: False, "b" + "a" * 11: False, "xabcabcabcabc": True,
+        "xabcabcabc": False, "abababababab": True, "abcabcabcabcx": False, "aaaabbbbcccc": False,
+    }  # fmt: skip
+    for text, expected in rows.items():
+        tokens = row([[ord(letter) for letter in text], list(range(len(text)))])
+        assert goes_round(tokens).tolist() == [expected, False], text
+    model = LanguageModel(tiny_lm).eval()
+    word, end = 40, model.config.eos_token_id
+    model.mbart.final_logits_bias[0, word] = 1e3
+    memory = Sequences(torch.zeros(1, 3, 32), row([3]))
+    codes = row([tokenizer.code("en")])
+    for beams in (1, 3):
+        (generated,) = model.generate(memory, codes, beam_size=beams, max_tokens=100)
+        assert generated[2:] == [word] * 12 + [end]
 
 
 def test_generation_continues_what_training_reads(tiny_lm, tokenizer):
@@ -100,8 +121,10 @@ def test_a_checkpoint_does_not_say_how_to_search(tiny_lm, tokenizer, tmp_path):
     assert search(loaded, tokenizer, **settings) == expected
 
 
-def test_generation_ends_every_row_at_its_own_limit(tiny_lm, tokenizer):
+def test_generation_ends_every_row_at_its_own_limit(tiny_lm, tokenizer, monkeypatch):
     """Whatever its batch, and a row that was cut has no </s>."""
+    none = "comsl.model.language_model.goes_round"
+    monkeypatch.setattr(none, lambda tokens: torch.zeros(len(tokens), dtype=torch.bool))
     model = LanguageModel(tiny_lm).eval()
     with torch.no_grad():  # never the end by itself
         model.mbart.final_logits_bias[0, tokenizer.eos_id] = -1000.0

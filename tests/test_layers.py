@@ -17,6 +17,7 @@ LAYERS = [
     "model",
     "inference training",
     "baselines evaluation journal planning",
+    "serving",
     "bin",
     "__main__",
 ]

@@ -16,6 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
+from comsl.model.repetition import goes_round
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 
@@ -177,7 +178,8 @@ class LanguageModel(nn.Module):
 
         codes (B,): language tokens. The decoder starts with `[</s>, code]`, as in training.
         max_tokens: the longest text; None follows what is translated, two tokens a state and 50
-        more. The model's positions bound either. length_penalty: hypotheses are ranked by
+        more. The model's positions bound either, and a text that goes round in circles ends.
+        length_penalty: hypotheses are ranked by
         `log p / tokens^length_penalty`; early_stopping: a row's search ends once `beam_size`
         hypotheses have ended, else once no open one can beat them.
         """
@@ -194,7 +196,9 @@ class LanguageModel(nn.Module):
             length_penalty=length_penalty,
             early_stopping=early_stopping,
             max_new_tokens=int(limits.max()) + 1,
-            logits_processor=LogitsProcessorList([_EndAt(start + limits, end, beam_size)]),
+            logits_processor=LogitsProcessorList(
+                [_EndCircles(end), _EndAt(start + limits, end, beam_size)]
+            ),
             do_sample=False,
         )
         rows = zip(output.tolist(), limits.tolist(), strict=True)
@@ -202,6 +206,22 @@ class LanguageModel(nn.Module):
             row[: start + limit] if row[start + limit : start + limit + 1] == [end] else row
             for row, limit in rows
         ]
+
+
+class _EndCircles(LogitsProcessor):
+    """A text that goes round in circles ends, at what an end costs there. transformers' own
+    `no_repeat_ngram_size` forbids what people do say twice ("press 2 to ..., press 2 to ...") and
+    has the circle go on in other words."""
+
+    def __init__(self, end: int):
+        self.end = end
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        rows = goes_round(input_ids)
+        ends = scores[rows, self.end]
+        scores[rows] = -torch.inf
+        scores[rows, self.end] = ends
+        return scores
 
 
 class _EndAt(LogitsProcessor):

@@ -1,6 +1,6 @@
 """Recordings in, texts with their times out, by any system that takes pieces of speech."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from comsl.languages import language
 from comsl.recordings.segmentation import Piece, cut
 from comsl.recordings.source import Audio, read_speech
 
-AT_ONCE = 300  # seconds of speech that are held at once, of however many recordings
+AT_ONCE = 150  # seconds of speech that are held at once, of however many recordings
 DETECTED = 30  # seconds of speech by which a language is found out: Whisper's window
 
 
@@ -75,13 +75,15 @@ def translate_recordings(
     src_lang: str | None = None,
     task: str = "st",
     detector: Detector | None = None,
+    progress: Callable[[Recording], None] = lambda recording: None,
     **search: float,
 ) -> Iterator[Recording]:
     """Every recording with its segments, in their order, as they are done.
 
     Speech alone is translated, pieces of several recordings in one batch. src_lang: of all of
-    them; None finds out each one's, by `detector`. task: `st`, or `asr` for transcripts. A source
-    that can't be read ends no other: its recording says why. DataError: an unknown language.
+    them; None finds out each one's, by `detector`. task: `st`, or `asr` for transcripts. progress:
+    called after every batch, with the recording that it ends in. A source that can't be read ends
+    no other: its recording says why. DataError: a language that the system doesn't know.
     """
     if src_lang is not None and language(src_lang).code not in system.languages:
         raise DataError(
@@ -89,6 +91,7 @@ def translate_recordings(
         )
     for group in _groups(_heard(sources, system.longest)):
         _say(system, group, src_lang, task, detector, search)
+        progress(group[-1][0])
         yield from (recording for recording, piece in group if piece is None)
 
 

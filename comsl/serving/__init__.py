@@ -1,0 +1,1 @@
+"""What people use a model with."""

@@ -1,0 +1,132 @@
+"""`comsl translate` and `comsl transcribe`: recordings in, texts out."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+from comsl.corpora.kaldi import atomic_file
+from comsl.errors import DataError
+from comsl.languages import language
+from comsl.recordings.translation import Recording, translate_recordings
+from comsl.serving.formats import FORMATS, render
+from comsl.serving.sources import STANDARD_INPUT, open_sources
+from comsl.serving.systems import SYSTEMS, load_system
+
+EVERY = 10  # seconds between two lines of progress
+
+
+def parse_args(description: str) -> argparse.Namespace:
+    """The options of both commands. DataError: two of them that do not go together."""
+    parser = argparse.ArgumentParser(description=description)
+    add = parser.add_argument
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="recording in any format that FFmpeg reads, video too; a folder of them; - for"
+        " standard input",
+    )
+    add("--lang", help="language that is spoken, such as fr; without it, Whisper finds it out")
+    add("--format", default="txt", choices=FORMATS, help="of the output (default: txt)")
+    add(
+        "--output_dir",
+        type=Path,
+        help="folder for a file of text each; without it, they are printed",
+    )
+    add("--model", help="experiment's folder, packed model, or id of one on the Hugging Face hub")
+    add("--system", default="comsl", choices=SYSTEMS, help="what translates (default: comsl)")
+    add("--whisper_model", default="base", help="Whisper's size or checkpoint (default: base)")
+    add("--beam_size", type=int, default=5, help="beams of the search (default: 5)")
+    add("--batch_size", type=int, default=16, help="pieces of speech at a time (default: 16)")
+    add("--device", help="cpu, cuda, cuda:1, ...; without it, a GPU where there is one")
+    args = parser.parse_args()
+    for name in ("beam_size", "batch_size"):
+        if getattr(args, name) < 1:
+            raise DataError(f"--{name} {getattr(args, name)}: at least 1, please")
+    return args
+
+
+def run(task: str, description: str) -> None:
+    """Translate (`st`) or transcribe (`asr`) what the command line names. Ends with status 1 if
+    a recording failed; the others are done all the same."""
+    args = parse_args(description)
+    with open_sources(args.files) as sources:
+        if len(sources) > 1 and args.format in ("srt", "vtt") and not args.output_dir:
+            raise DataError(f"{args.format} of several recordings: give --output_dir a folder")
+        if not _work(args, task, sources):
+            sys.exit(1)
+
+
+def _work(args: argparse.Namespace, task: str, sources: dict[Path, Path]) -> bool:
+    """Whether all went well."""
+    started = time.monotonic()
+    system, detector = load_system(args.system, args.model, args.whisper_model, args.device)
+    ready, seconds, failed = time.monotonic(), 0.0, 0
+    search = {"beam_size": args.beam_size, "batch_size": args.batch_size}
+    found = translate_recordings(system, sources, args.lang, task, detector, _Progress(), **search)
+    for recording in found:
+        seconds += recording.seconds
+        try:
+            _write(recording, sources, args)
+        except (DataError, OSError) as error:
+            failed += 1
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    worked = time.monotonic() - ready
+    factor = f"; real-time factor {worked / seconds:.2f}" if seconds else ""
+    logging.info(
+        "%d of %d recordings, %.1f s of audio in %.1f s after %.1f s to start%s",
+        len(sources) - failed, len(sources), seconds, worked, ready - started, factor,
+    )  # fmt: skip
+    return not failed
+
+
+class _Progress:
+    """Says how far a recording is, but not too often."""
+
+    def __init__(self):
+        self.last = time.monotonic()
+
+    def __call__(self, recording: Recording) -> None:
+        now = time.monotonic()
+        if now - self.last >= EVERY and not recording.error:
+            self.last = now
+            logging.info("%s: %s done", recording.source, _clock(recording.seconds))
+
+
+def _write(recording: Recording, sources: dict[Path, Path], args: argparse.Namespace) -> None:
+    """Print the text, or put it in its file. DataError: the recording couldn't be heard."""
+    if recording.error:
+        raise recording.error
+    target = sources[recording.source]
+    name = str(target if target == STANDARD_INPUT else recording.source)
+    _tell(name, recording)
+    text = render(recording, args.format, name)
+    if args.output_dir:
+        with atomic_file(args.output_dir / f"{target}.{args.format}") as file:
+            file.write_text(text, "utf-8")
+    elif len(sources) > 1 and args.format in ("txt", "tsv"):
+        print(f"==> {name} <==\n{text}", flush=True)
+    else:
+        print(text, end="", flush=True)
+
+
+def _tell(name: str, recording: Recording) -> None:
+    """Which language a recording is in, and how much is said."""
+    from whisper.tokenizer import LANGUAGES
+
+    if not recording.src_lang:
+        return logging.info("%s: nobody speaks in its %s", name, _clock(recording.seconds))
+    spoken = LANGUAGES[language(recording.src_lang).whisper].title()
+    how = "detected" if recording.detected else "as told"
+    speech = sum(segment.end - segment.start for segment in recording.segments)
+    logging.info(
+        "%s: %s (%s), %s, of which %s speech",
+        name, spoken, how, _clock(recording.seconds), _clock(speech),
+    )  # fmt: skip
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

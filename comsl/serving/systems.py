@@ -1,0 +1,134 @@
+"""The systems that recordings can be given to: ComSL, Whisper, and a cascade of both."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import comsl
+from comsl.errors import DataError
+from comsl.languages import LANGUAGES, language
+from comsl.recordings.translation import Detector, System
+
+SYSTEMS = ("comsl", "whisper", "cascade")
+PACKAGE = Path(comsl.__file__).parent
+DEFAULT_MODEL = PACKAGE / "pretrained"  # the model that comes with the package
+CLONE, CACHE = PACKAGE.parent / "downloads", Path.home() / ".cache/comsl"
+
+
+class WhisperSystem:
+    """OpenAI's Whisper: transcribes, translates into English, and tells languages apart.
+
+    name: as `load_whisper` takes it. It is loaded when it is first needed, its weights are kept in
+    a clone's `downloads`, or in `~/.cache/comsl` where there is none. DataError, then: it can't be.
+    """
+
+    target_lang = "en"
+    longest = 30.0
+
+    def __init__(self, name: str = "base", device: str = "cpu"):
+        self.name, self.device = name, device
+        self.languages = list(LANGUAGES)
+
+    @cached_property
+    def model(self):
+        """Of openai-whisper."""
+        from comsl.encoders.whisper_weights import load_whisper
+
+        return load_whisper(self.name, CLONE if CLONE.is_dir() else CACHE).to(self.device)
+
+    def generate(
+        self,
+        task: str,
+        waves: list[np.ndarray],
+        langs: list[str],
+        batch_size: int = 8,
+        beam_size: int = 5,
+    ) -> list[str]:
+        """As System; openai-whisper decodes one language at a time."""
+        from comsl.baselines.whisper_decoding import decode, encode
+
+        texts: dict[int, str] = {}
+        for lang in dict.fromkeys(langs):
+            places = [place for place, other in enumerate(langs) if other == lang]
+            for first in range(0, len(places), batch_size):
+                batch = places[first : first + batch_size]
+                states = encode(self.model, [waves[place] for place in batch])
+                heard = decode(self.model, states, language(lang).whisper, task, beam_size)
+                texts |= zip(batch, heard, strict=True)
+        return [texts[place] for place in range(len(waves))]
+
+    def detect(self, waves: list[np.ndarray], languages: Sequence[str]) -> list[str]:
+        """As Detector: Whisper's own way, by the token that follows the start of a transcript."""
+        import torch
+        from whisper.tokenizer import get_tokenizer
+
+        from comsl.baselines.whisper_decoding import encode
+
+        tokens = get_tokenizer(multilingual=True)
+        start = torch.tensor([[tokens.sot]], device=self.device)
+        codes = [tokens.to_language_token(language(lang).whisper) for lang in languages]
+        found = []
+        for wave in waves:
+            with torch.inference_mode():
+                scores = self.model.logits(start, encode(self.model, [wave]))[0, 0, codes]
+            found.append(languages[int(scores.argmax())])
+        return found
+
+
+class Cascade:
+    """Whisper's transcripts, translated by the language blocks of a ComSL model (translator: its
+    SpeechTranslator)."""
+
+    longest = WhisperSystem.longest
+
+    def __init__(self, whisper: WhisperSystem, translator):
+        self.whisper, self.translator = whisper, translator
+        self.languages, self.target_lang = translator.languages, translator.target_lang
+
+    def generate(
+        self, task: str, waves: list[np.ndarray], langs: list[str], **search: int
+    ) -> list[str]:
+        """As System."""
+        texts = self.whisper.generate("asr", waves, langs, **search)
+        return texts if task == "asr" else self.translator.generate("mt", texts, langs, **search)
+
+
+def load_system(
+    name: str, model: str | Path | None = None, whisper: str = "base", device: str | None = None
+) -> tuple[System, Detector]:
+    """One of SYSTEMS, and what tells its languages apart.
+
+    model: as `SpeechTranslator.from_pretrained` takes it; None: the one that comes with the
+    package. device: PyTorch's name of it; None: a GPU where there is one. DataError: no such
+    system, model or device.
+    """
+    if name not in SYSTEMS:
+        raise DataError(f"no system '{name}': there are {' '.join(SYSTEMS)}")
+    if name != "whisper" and model is None and not DEFAULT_MODEL.exists():
+        raise DataError(
+            "comsl comes without a model so far: name one with --model (an experiment's folder, a"
+            " packed model, or the id of one on the Hugging Face hub), or use --system whisper"
+        )
+    device = choose_device(device)
+    heard = WhisperSystem(whisper, device)
+    if name == "whisper":
+        return heard, heard
+    from comsl.inference import SpeechTranslator
+
+    translator = SpeechTranslator.from_pretrained(model or DEFAULT_MODEL, device)
+    return (translator if name == "comsl" else Cascade(heard, translator)), heard
+
+
+def choose_device(name: str | None) -> str:
+    """`name`, or a GPU where there is one. DataError: PyTorch has no such device."""
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return name
