@@ -434,7 +434,7 @@ def test_a_later_release_covers_what_it_has(copy: Path) -> None:
     dropped = (copy / "data/dropped_fr.tsv").read_text("utf-8")
     assert f"{name('fr', 7)}\tfr\tnot in clips/ of" in dropped
     shutil.copy(copy / "cv24/mcv-scripted-fr-v24.0.tar.gz", copy / "cv24/fr.tar.gz")
-    with pytest.raises(DataError, match=r"fr\.tar\.gz and .+v24\.0\.tar\.gz: two releases"):
+    with pytest.raises(DataError, match=r"fr\.tar\.gz and .+v24\.0\.tar\.gz: which of them"):
         common_voice.locate(copy / "cv24", "fr")
 
 

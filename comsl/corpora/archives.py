@@ -8,7 +8,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -53,6 +53,14 @@ def download(url: str, target: Path) -> None:
                 shutil.copyfileobj(response, file)
         except (OSError, HTTPException) as error:
             raise DataError(f"{url} can't be downloaded ({error}); check the network") from None
+
+
+def only(paths: Iterable[Path]) -> Path | None:
+    """The one path, None where there is none. DataError: two of them, of which one is meant."""
+    found = sorted(paths)
+    if len(found) > 1:
+        raise DataError(f"{found[0]} and {found[1]}: which of them? Give each a folder of its own")
+    return found[0] if found else None
 
 
 @contextmanager

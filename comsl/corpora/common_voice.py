@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from comsl.corpora.archives import temporary_folder, unpack
+from comsl.corpora.archives import only, temporary_folder, unpack
 from comsl.corpora.columns import read_columns
 from comsl.corpora.dropped import Dropped
 from comsl.corpora.utterances import Utterance
@@ -95,15 +95,11 @@ def locate(folder: Path, lang: str) -> Path:
     """Where a language lies unpacked, <lang> or up to two folders deeper; else its archive, under
     one of the names that releases have given it. DataError: neither is there, or more than one."""
     folders = [folder / lang, *folder.glob(f"*/{lang}/"), *folder.glob(f"*/*/{lang}/")]
-    found = [path for path in folders if Release(lang, path, path).is_complete()]
-    if not found:
-        archives = (path for name in ARCHIVES for path in folder.glob(name.format(lang=lang)))
-        found = [path for path in archives if "-delta-" not in path.name]  # new clips alone
-    if len(found) > 1:
-        first, second, *_ = sorted(found)
-        raise DataError(f"{first} and {second}: two releases; give each a folder of its own")
-    if found:
-        return found[0]
+    if found := only(path for path in folders if Release(lang, path, path).is_complete()):
+        return found
+    archives = [path for name in ARCHIVES for path in folder.glob(name.format(lang=lang))]
+    if found := only(path for path in archives if "-delta-" not in path.name):  # new clips alone
+        return found
     if (folder / lang).is_dir():
         raise DataError(
             f"{folder / lang}: no clips/ or no validated.tsv, so it was unpacked in part; unpack it"

@@ -16,14 +16,19 @@ from comsl.corpora.file_names import find_file
 from comsl.corpora.sets import sets_of
 from comsl.corpora.split import fold_of
 from comsl.corpora.text import letters
-from comsl.corpora.utterances import Utterance, make_sets, without_repeats
+from comsl.corpora.utterances import (
+    Utterance,
+    make_sets,
+    plain_name,
+    stretch_name,
+    without_repeats,
+)
 from comsl.errors import DataError
 from comsl.languages import language
 
 COLUMNS = ("audio", "lang", "transcript", "translation")
 FURTHER_COLUMNS = ("split", "start", "end", "speaker", "target_lang")
 TEST = ("test", "tst")  # so names of test sets begin, such as tst-COMMON
-LONGEST = 80  # bytes of a file's or speaker's name in an id; a file's name takes 255
 
 logger = logging.getLogger(__name__)
 
@@ -155,22 +160,16 @@ def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
         raise DataError("nothing in the column audio")
     start, end = _seconds(row["start"]) or 0.0, _seconds(row["end"])
     audio = find_file(folder / row["audio"])
-    key = f"{_plain(audio.stem)}-{hashlib.sha256(row['audio'].encode()).hexdigest()[:8]}"
-    speaker = f"{row['lang']}_{_plain(row['speaker']) or key}"
+    key = f"{plain_name(audio.stem)}-{hashlib.sha256(row['audio'].encode()).hexdigest()[:8]}"
+    speaker = f"{row['lang']}_{plain_name(row['speaker']) or key}"
     utterance = f"{speaker}-{key}" if row["speaker"] else speaker
     flac = None
     if (start, end) != (0.0, None):
-        last = "end" if end is None else f"{1000 * end:08.0f}"
-        utterance += f"-{1000 * start:08.0f}-{last}"
+        utterance += f"-{stretch_name(start, end)}"
         flac = Path("audio", row["lang"], f"{utterance}.flac")
     name = _set(row, folds)
     texts = row["transcript"], row["translation"]
     return Utterance(name, row["lang"], speaker, utterance, audio, flac, *texts, start, end)
-
-
-def _plain(name: str) -> str:
-    """Letters, digits, hyphens and underscores, not too many, as ids and file names want them."""
-    return re.sub(r"[^\w-]+", "_", name).encode()[:LONGEST].decode(errors="ignore")
 
 
 def _seconds(cell: str) -> float | None:

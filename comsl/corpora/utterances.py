@@ -1,5 +1,6 @@
 """Utterances on their way from a corpus to Kaldi-style directories."""
 
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -19,6 +20,7 @@ from comsl.corpora.sets import folder_name, rank
 from comsl.errors import DataError
 from comsl.processes import in_processes
 
+LONGEST = 80  # bytes of a file's or speaker's name in an id; a file's name takes 255
 TOLERANCE = 0.05  # seconds that a file may lack of what its header states
 
 
@@ -40,6 +42,17 @@ class Utterance:
     translation: str
     start: float = 0.0
     end: float | None = None
+
+
+def plain_name(name: str) -> str:
+    """Letters, digits, hyphens and underscores, not too many, as ids and file names want them."""
+    return re.sub(r"[^\w-]+", "_", name).encode()[:LONGEST].decode(errors="ignore")
+
+
+def stretch_name(start: float, end: float | None) -> str:
+    """A stretch of a recording in an id: milliseconds, which sort as the stretches do."""
+    last = "end" if end is None else f"{1000 * end:08.0f}"
+    return f"{1000 * start:08.0f}-{last}"
 
 
 def without_repeats(
