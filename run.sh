@@ -9,7 +9,7 @@ printf -v user_command '%q ' ./run.sh "$@" # for the report
 cd "$(dirname "$0")"
 
 # Where and how to run
-stage=1 stop_stage=11    # first and last stage to run
+stage=1 stop_stage=11    # first and last stage to run; 12 uploads the model
 skip_stages=             # stages to leave out, such as "4 8"
 skip_train=false         # leave out the training stages, 3 and 6, and the training in stage 8
 dry_run=false            # print the commands, and what would be submitted, instead of running them
@@ -38,7 +38,8 @@ speech_encoder=base      # Whisper's name, or wav2vec 2.0, HuBERT, w2v-BERT 2.0,
 whisper_model=           # of the baselines and of word alignment (stages 8 and 10), where it is not the speech encoder
 silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
 top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
-language_model='' lm_size='' # mBART, M2M-100 or NLLB to start from: folder or hub id; or mBART's size as JSON, for a new one
+language_model='' lm_size='' # mBART, M2M-100, NLLB or packed ComSL model to start from; or mBART's size as JSON, for a new one
+init_adapter=            # packed ComSL model, a folder or hub id, whose adapter composite training starts from (stage 6)
 lm_config='' lm_share=1.0 # training of the language model (stage 3); share of its weights as trained: less forgets less
 composite_lm_share=1.0   # the same of the language blocks after composite training; before is what they started from
 fine_tuned_lm=true       # the language blocks start from stage 3's model; false: from what that started from
@@ -53,6 +54,7 @@ tasks="st asr mt"        # what stage 7 does with the test set
 decode_config=conf/decode.yaml # beam and batch (stages 7 and 8)
 published=               # results of others on the same test sets, to be shown beside these (stage 9)
 compare_with=            # a trained experiment whose similarity stands beside this one's (stage 10)
+hf_repo=                 # where on the Hugging Face hub stage 12, if it is asked for, puts the model: "name/model"
 
 # A study: rows, conf/<study>/<row>.yaml, trained, decoded and compared in place of one model
 study='' study_rows=''   # ablation or modality_gap; some of its rows only, such as "1_st 2_mt"
@@ -245,16 +247,23 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
+  adapter=$exp/adapter.pth from=() # it starts at random where none is given
+  if [ -n "$init_adapter" ]; then
+    once "$adapter" from "$exp/lm_start" by init_adapter speech_encoder -- \
+      python -m comsl.bin.export_adapter --model "$init_adapter" --speech_encoder "$speech_encoder" \
+      --language_model "$exp/lm_start" --out OUT
+    reads+=("$adapter") from=(--init_param "$adapter")
+  fi
   case $frozen_phase in # how the main phase is trained
     some) main=(--config "$train_config" "${options[@]}" --init_param "$frozen") ;;
-    none) main=(--config "$train_config" "${options[@]}" --further_phase "$frozen_config") ;;
-    all) main=(--config "$frozen_config" "${options[@]}" "${stays_frozen[@]}" --further_phase "$train_config") ;;
+    none) main=(--config "$train_config" "${options[@]}" "${from[@]}" --further_phase "$frozen_config") ;;
+    all) main=(--config "$frozen_config" "${options[@]}" "${from[@]}" "${stays_frozen[@]}" --further_phase "$train_config") ;;
   esac
   if [ "$frozen_phase" = some ]; then
     if to_make "$frozen" --earlier aside from "${reads[@]}" by frozen_config "${settings[@]}"; then
       cache_states
       check_trainings "$frozen_config" "$train_config"
-      train frozen train --config "$frozen_config" "${options[@]}" "${stays_frozen[@]}" --output_dir "$frozen"
+      train frozen train --config "$frozen_config" "${options[@]}" "${from[@]}" "${stays_frozen[@]}" --output_dir "$frozen"
       made "$frozen"
     fi
     reads=("$frozen" "${reads[@]}")
@@ -334,8 +343,17 @@ if run_stage 10 "analysis: similarity of speech and text"; then
     --similarity "$experiment/similarity" --out "$report"
 fi
 
-if run_stage 11 "the model packed into one file"; then
-  once "$experiment/packed.zip" from "$model" -- python -m comsl.bin.pack --model "$experiment" --out OUT
+if run_stage 11 "the model packed, with its card, as a folder for the Hugging Face hub"; then
+  reads=("$model") card=()
+  scores=$report/results.json about=$(dirname "$data_sh")/card.md
+  if [ -f "$scores" ]; then reads+=("$scores") card+=(--report "$scores"); fi
+  if [ -f "$about" ]; then reads+=("$about") card+=(--about "$about"); fi
+  once "$experiment/packed" from "${reads[@]}" -- \
+    python -m comsl.bin.pack --model "$experiment" "${card[@]}" --out OUT
+fi
+
+if run_stage 12 "the packed model uploaded to the Hugging Face hub"; then
+  python -m comsl.bin.push --model "$experiment/packed" --hf_repo "$hf_repo"
 fi
 
 end_stage

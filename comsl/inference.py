@@ -1,10 +1,8 @@
-"""Using a model: audio or text in, text out. Decoding, the API and packing all go through here."""
+"""Using a model: audio or text in, text out. Decoding, and the API all go through here."""
 
 import argparse
-import contextlib
 import logging
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,15 +11,15 @@ import torch
 import yaml
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.corpora.archives import reading
 from comsl.corpora.samples import RATE
 from comsl.corpora.waves import Wave, check_window
-from comsl.encoders.choices import choose, name_of
+from comsl.encoders.choices import choose
 from comsl.errors import DataError
 from comsl.model.build import build_model
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
 from comsl.model.objectives.likelihood import likelihood
+from comsl.model.packed import is_packed, load_packed
 from comsl.precision import autocast
 from comsl.read_ahead import read_ahead
 from comsl.recordings.source import Audio
@@ -29,21 +27,23 @@ from comsl.recordings.translation import translate_recordings
 from comsl.sequences import Sequences
 
 logger = logging.getLogger(__name__)
+HUB_TIMEOUT = 4  # seconds until the hub counts as out of reach
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
 
-def load_model(checkpoint: Path | str, language_model: Path | str | None = None) -> ComSLModel:
-    """The model of an ESPnet checkpoint, by the `config.yaml` beside it, in evaluation mode.
+def load_model(checkpoint: Path | str) -> ComSLModel:
+    """The model of a packed folder, or of an ESPnet checkpoint by the `config.yaml` beside it, in
+    evaluation mode.
 
-    A model trained on cached states gets the encoder that made them. language_model: where
-    tokenizer and configuration lie, if not where the configuration says. DataError: no
-    configuration, or weights that are another configuration's.
+    A model trained on cached states gets the encoder that made them. DataError: no configuration,
+    or weights that are another configuration's.
     """
     checkpoint = Path(checkpoint)
+    if checkpoint.is_dir():
+        return load_packed(checkpoint)
     args = read_config(checkpoint)
     if not hasattr(args, "language_model"):
         raise DataError(f"{checkpoint}: of Whisper alone, which comsl.bin.decode_whisper decodes")
-    args.language_model = str(language_model or args.language_model)
     args.language_model_conf = args.language_model_conf | {"from_scratch": True}
     # The teacher is training's alone.
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
@@ -85,7 +85,7 @@ class SpeechTranslator:
     """Translates and transcribes speech, and translates text, with one trained model, into the
     language that it was trained for.
 
-    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed.zip")
+    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed")
     >>> translator.translate("prompt.flac", src_lang="fr")
     """
 
@@ -105,16 +105,12 @@ class SpeechTranslator:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "cpu") -> "SpeechTranslator":
-        """Load a packed zip, an experiment folder, one of its checkpoints, or a hub id.
+        """Load a packed model's folder, an experiment's, one of its checkpoints, or a hub id.
 
         DataError where none of these is found.
         """
-        path = Path(path)
-        if path.suffix != ".zip" and not path.exists() and len(path.parts) == 2:
-            path = _download(str(path))
-        file = choose_checkpoint(path)
-        packed = file.suffix == ".zip" and file.is_file()
-        return cls((_unpack(file) if packed else load_model(file)).to(device), file)
+        file = find_model(path)
+        return cls(load_model(file).to(device), file)
 
     def check(self, waves: Mapping[str, Wave]) -> None:
         """DataError names the utterance that is longer than the speech encoder's window."""
@@ -253,67 +249,43 @@ def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def choose_checkpoint(path: Path) -> Path:
-    """An experiment's model: interpolated, else as it was trained; a checkpoint itself.
+def find_model(path: str | Path) -> Path:
+    """Where a model lies that is named by its folder, its checkpoint or its id on the hub, from
+    which it is fetched. DataError: there is none."""
+    path = Path(path)
+    if not path.exists() and len(path.parts) == 2 and path.suffix != ".pth":
+        path = _download(str(path))
+    return choose_checkpoint(path)
 
-    DataError: the folder holds neither.
+
+def choose_checkpoint(path: Path) -> Path:
+    """An experiment's model: interpolated, else as it was trained; a checkpoint or a packed model
+    itself.
+
+    DataError: the folder holds none.
     """
-    if not path.is_dir():
+    if not path.is_dir() or is_packed(path):
         return path
     interpolated = path / INTERPOLATED
     return interpolated if interpolated.is_file() else trained_checkpoint(path)
 
 
 def _download(hub_id: str) -> Path:
-    """The zip of a model on the Hugging Face hub."""
-    from huggingface_hub import snapshot_download
+    """The folder of a model on the Hugging Face hub, or of what was fetched of it before."""
+    from httpx2 import TransportError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns="*.zip"))
-        return next(folder.glob("*.zip"))
-    except (OSError, ValueError, StopIteration) as error:
+        # Asked once, for it isn't asked again and again as what follows would be.
+        HfApi().model_info(hub_id, timeout=HUB_TIMEOUT)
+    except (TransportError, OfflineModeIsEnabled) as error:
+        reason, local = f"the hub can't be reached ({error})", True
+    except (HfHubHTTPError, ValueError) as error:
         raise DataError(f"{hub_id}: neither a file, a folder nor a model on the hub") from error
-
-
-def pack_model(path: Path, out: Path) -> None:
-    """Write a zip of a model: weights, the encoder's included, configuration and tokenizer.
-
-    path: an experiment folder or one of its checkpoints.
-    """
-    from espnet2.main_funcs.pack_funcs import pack
-
-    checkpoint = choose_checkpoint(path)
-    model = load_model(checkpoint)
-    config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
-    if encoder := model.speech_encoder:
-        # Its weights are in the zip: whoever loads that needs no published ones.
-        settings = {"silence": encoder.silence, "dims": encoder.dims()}
-        config |= {"speech_encoder": name_of(encoder), "speech_encoder_conf": settings}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as name:
-        folder = Path(name)
-        torch.save(model.state_dict(), folder / "model.pth")
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        model.language_model.config.save_pretrained(folder / "language_model")
-        model.tokenizer.backend.save_pretrained(folder / "language_model")
-        with contextlib.chdir(folder):
-            pack(
-                files={"model_file": "model.pth", "language_model": "language_model/config.json"},
-                yaml_files={"train_config": "config.yaml"},
-                option=sorted(map(str, Path("language_model").glob("tokenizer*"))),
-                outpath="packed.zip",
-            )
-        (folder / "packed.zip").replace(out)
-
-
-def _unpack(archive: Path) -> ComSLModel:
-    """The model of an archive that `pack` made."""
-    from espnet2.main_funcs.pack_funcs import unpack
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with reading(archive):
-                files = unpack(archive, folder)
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
-            raise DataError(f"{archive}: not a packed model: {error}") from error
-        return load_model(files["model_file"], Path(files["language_model"]).parent)
+    else:
+        reason, local = "the download failed", False
+    try:
+        return Path(snapshot_download(hub_id, local_files_only=local))
+    except (OSError, ValueError, TransportError) as error:
+        raise DataError(f"{hub_id}: no such folder here, and {reason}") from error

@@ -8,7 +8,7 @@ from comsl.dimensions import WHISPER
 from comsl.errors import DataError
 from comsl.settings_file import read_search, read_settings
 
-STAGES = range(1, 12)
+STAGES = range(1, 13)
 FOLDERS = ("datadir", "dumpdir", "expdir")
 SCRIPTS = ("data_sh", "lm_size", "deepspeed_config", "published")
 CONFIGS = ("lm_config", "frozen_config", "train_config", "whisper_config")
@@ -38,6 +38,8 @@ def check(options: Options) -> None:
             raise DataError(f"--{name} {options[name]}: at least one, please")
     for name in SCRIPTS:
         _check_file(name, options[name])
+    if int(options["stop_stage"]) == 12 and not options["hf_repo"]:
+        raise DataError("stage 12 needs --hf_repo, where it puts the model: name/model")
     _check_file("decode_config", options["decode_config"])
     read_search(Path(options["decode_config"]))
 

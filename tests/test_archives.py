@@ -15,7 +15,6 @@ from comsl.corpora.archives import unpack
 from comsl.corpora.asterisk_text import read_script
 from comsl.corpora.pypi import read_part
 from comsl.errors import DataError
-from comsl.inference import SpeechTranslator
 
 CONTENT = np.random.default_rng(0).bytes(30_000)  # which can't be compressed
 
@@ -27,9 +26,8 @@ def make_tar(path: Path) -> None:
         archive.addfile(member, io.BytesIO(CONTENT))
 
 
-def make_zip(path: Path, inside: str = "model.pth") -> None:
+def make_wheel(path: Path, inside: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("meta.yaml", "files: {}\nyaml_files: {}\n")
         archive.writestr(inside, CONTENT)
 
 
@@ -52,7 +50,6 @@ KINDS = {
     "clips.tar": (make_tar, read_tar),
     "clips.tar.gz": (make_tar, read_tar),
     "clips.tar.xz": (make_tar, read_tar),
-    "packed.zip": (make_zip, SpeechTranslator.from_pretrained),
     "script.gz": (
         lambda path: path.write_bytes(
             gzip.compress(b"key: text\n" * 5000 + CONTENT.hex().encode())
@@ -60,7 +57,7 @@ KINDS = {
         lambda path: read_script(path, []),
     ),
     "part-1.0-py3-none-any.whl": (
-        lambda path: make_zip(path, "part/data/model.bin.part1"),
+        lambda path: make_wheel(path, "part/data/model.bin.part1"),
         lambda path: read_part(path.parent, "part==1.0", "part/data/model.bin.part1"),
     ),
     "sounds_1_all.deb": (

@@ -78,12 +78,19 @@ def test_a_second_run_makes_nothing(made: Driver) -> None:
     ("options", "remade"),
     [
         (["--composite_lm_share", "0.9"], ["interpolate", *USES]),
-        (["--tasks", "st"], ["decode", "likelihood", "score"]),
+        (["--tasks", "st"], ["decode", "likelihood", "score", "pack"]),
         (
             ["--whisper_model", "small"],
-            ["decode_whisper", "decode", "score", "align_words", "similarity", "draw_similarity"],
+            [
+                *("decode_whisper", "decode", "score"),
+                *("align_words", "similarity", "draw_similarity", "pack"),
+            ],
         ),
         (["--compare_with", "exp/asterisk/lm"], ["similarity", "draw_similarity"]),
+        (
+            ["--init_adapter", "conf"],
+            ["export_adapter", "train", "train", "interpolate", *USES],
+        ),
         (["--fine_tuned_lm", "false"], ["train", "train", "interpolate", *USES]),
         (
             ["--silence", "0.25"],
@@ -267,8 +274,7 @@ def folders_in(path: Path) -> list[str | Path]:
         (10, "exp/asterisk/alignment needs dump/asterisk/raw"),
         (
             11,
-            "exp/asterisk/asterisk_joint/packed.zip needs "
-            "exp/asterisk/asterisk_joint/interpolated.pth",
+            "exp/asterisk/asterisk_joint/packed needs exp/asterisk/asterisk_joint/interpolated.pth",
         ),
     ],
 )
@@ -301,7 +307,7 @@ def test_help_lists_options_and_stages() -> None:
     done = run("./run.sh", "--help")
     assert done.returncode == 0
     assert "--stop_stage" in done.stdout
-    assert " 11  the model packed into one file" in done.stdout
+    assert " 11  the model packed, with its card" in done.stdout
 
 
 def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> None:
@@ -313,12 +319,13 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
     ("options", "complaint"),
     [
         (["--bogus", "3"], "unknown option --bogus: --help lists the options"),
+        (["--stop_stage", "12"], "stage 12 needs --hf_repo, where it puts the model: name/model"),
         (["stage", "3"], "unknown option stage: --help lists the options"),
         (["--PATH", "x"], "unknown option --PATH: --help lists the options"),
         (["--stage"], "option --stage needs a value"),
         (["--stage", "two"], "option --stage wants a whole number, not 'two'"),
         (["--skip_train", "yes"], "option --skip_train wants true or false, not 'yes'"),
-        (["--stage", "12"], "there is no stage 12: --help lists the stages"),
+        (["--stage", "13"], "there is no stage 13: --help lists the stages"),
         (["--stop_stage", "0"], "there is no stage 0: --help lists the stages"),
         (["--stage", "4", "--stop_stage", "3"], "nothing to do from --stage 4 to --stop_stage 3"),
         (["--langs", " "], 'name the source languages, such as "fr it"'),

@@ -53,7 +53,7 @@ def test_every_stage_leaves_what_the_design_says(work):
         work / "dump/asterisk/encoder/train/feats.scp",
         exp / "frozen/checkpoint.pth",
         joint / "checkpoint.pth",
-        joint / "packed.zip",
+        joint / "packed/README.md",
         joint / "decode/test_it/nll.st",
         exp / "whisper-zero-shot/test_fr/text.st",
         exp / "cascade/test_fr/text.st",
@@ -109,7 +109,7 @@ def test_the_packed_model_translates_a_prompt(work, monkeypatch):
     from comsl.inference import SpeechTranslator
 
     monkeypatch.setattr("comsl.encoders.whisper.load_whisper", None)
-    translator = SpeechTranslator.from_pretrained(work / "exp/asterisk/joint/packed.zip")
+    translator = SpeechTranslator.from_pretrained(work / "exp/asterisk/joint/packed")
     decoded = read_table(work / "exp/asterisk/joint/decode/test_fr/text.st")
     for utterance, clip in read_table(work / "dump/asterisk/raw/test_fr/wav.scp").items():
         text = translator.translate(ROOT / clip, src_lang="fr", beam_size=2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT, write_texts
+from conftest import ROOT, run_tool, write_texts
 from real_speech import prompts
 
 from comsl.baselines.whisper_task import WhisperTask
@@ -21,7 +21,6 @@ from comsl.inference import (
     SpeechTranslator,
     load_model,
     load_weights,
-    pack_model,
 )
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
@@ -33,8 +32,6 @@ DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, tiny_lm) -> Path:
     """A set with waveforms and cached states of random noise."""
-    from conftest import run_tool
-
     folder = write_texts(tmp_path_factory.mktemp("set"))
     run_tool("token_lengths", "--language_model", tiny_lm, folder)
     random = np.random.default_rng(0)
@@ -207,7 +204,7 @@ def test_what_is_logged_is_what_criteria_may_name(data, tiny_lm, tmp_path):
     assert valid_names == train_names | added_statistics(valid_bleu=True)
 
 
-def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm, tmp_path):
+def test_a_trained_model_translates_from_its_folder_and_packed(data, tiny_lm, tmp_path):
     """Joint phase on waveforms, then packing: the same output, from path, array and list, in the
     language that it was trained for."""
     options = ("--max_epoch", "1", "--target_lang", "de")
@@ -215,10 +212,10 @@ def test_a_trained_model_translates_from_its_folder_and_from_a_zip(data, tiny_lm
     wave = tmp_path / "prompt.flac"
     soundfile.write(wave, prompts()[0], 16000)
     folder = SpeechTranslator.from_pretrained(tmp_path / "joint")
-    pack_model(tmp_path / "joint", tmp_path / "model.zip")
+    run_tool("pack", "--model", tmp_path / "joint", "--out", tmp_path / "packed")
     shutil.move(tiny_lm, tiny_lm.with_name("moved"))
     try:
-        packed = SpeechTranslator.from_pretrained(tmp_path / "model.zip")
+        packed = SpeechTranslator.from_pretrained(tmp_path / "packed")
     finally:
         shutil.move(tiny_lm.with_name("moved"), tiny_lm)
     durations = read_table(data / "utt2dur").values()

@@ -19,7 +19,7 @@ SEARCH = ("beam_size", "max_tokens", "length_penalty", "early_stopping")
 def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
+    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
     parser.add_argument("--set", default="test", help="Set to decode")
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')

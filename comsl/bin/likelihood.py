@@ -19,7 +19,7 @@ from comsl.read_ahead import read_ahead
 def main() -> None:
     """One utterance at a time: its neighbours can't matter."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed zip")
+    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
     parser.add_argument("--set", default="test", help="Set to score")
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')

@@ -1,6 +1,7 @@
-"""Pack a trained model into one zip that `SpeechTranslator.from_pretrained` loads."""
+"""Pack a trained model into a folder for the Hugging Face hub, with its card."""
 
 import argparse
+import json
 from pathlib import Path
 
 from comsl.cli import command
@@ -11,13 +12,27 @@ def main() -> None:
     """Command-line entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
-    parser.add_argument("--out", type=Path, required=True, help="Zip to write")
+    parser.add_argument("--report", type=Path, help="results.json of stage 9, for the card")
+    parser.add_argument("--about", type=Path, help="Markdown on data and licences, for the card")
+    parser.add_argument("--half", action="store_true", help="Store 16-bit weights")
+    parser.add_argument(
+        "--published_encoder",
+        metavar="NAME",
+        help="Published speech encoder; what is as there is left out, and fetched by who loads it",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="Folder to write")
     args = parser.parse_args()
 
-    from comsl.inference import pack_model
+    from comsl.evaluation.card import write_card
+    from comsl.inference import choose_checkpoint, load_model
+    from comsl.model.packed import WEIGHTS, save_packed
 
-    pack_model(args.model, args.out)
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.0f} MB")
+    results = json.loads(args.report.read_text("utf-8")) if args.report else None
+    about = args.about.read_text("utf-8") if args.about else ""
+    model = load_model(choose_checkpoint(args.model))
+    save_packed(model, args.out, args.half, args.published_encoder)
+    write_card(args.out, results, about)
+    print(f"{args.out}: {(args.out / WEIGHTS).stat().st_size / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--model", required=True, help="experiment, checkpoint or packed zip")
+    add("--model", required=True, help="experiment, checkpoint or packed model")
     add("--compare_with", help="another one, whose matrices stand to the left of the model's")
     add("--raw", type=Path, required=True, help="folder with <set>_<lang>")
     add("--alignment", type=Path, required=True, help="folder with <set>_<lang>/words.ctm")

@@ -342,7 +342,7 @@ def write_html(
     by_lang: dict[str, list[Sample]] = {}
     for sample in samples:
         by_lang.setdefault(sample.lang, []).append(sample)
-    html = _render(
+    html = render(
         "report.html.j2",
         title=title,
         tables=tables,
@@ -364,16 +364,17 @@ def update_pictures(folder: Path) -> None:
         before, _, rest = path.read_text(encoding="utf-8").partition(begin)
         after = rest.partition(end)[2]
         tables, images = read_tables(folder), pictures(folder)
-        block = _render("pictures.html.j2", further_tables=tables, pictures=images)
+        block = render("pictures.html.j2", further_tables=tables, pictures=images)
         write_text(path, f"{before}{begin}{block}{end}{after}")
 
 
-def _render(template: str, **values: object) -> str:
-    from jinja2 import Environment, PackageLoader
+def render(template: str, **values: object) -> str:
+    """A template of this package, filled in; what goes into HTML is escaped."""
+    from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment_ = Environment(
         loader=PackageLoader("comsl.evaluation"),
-        autoescape=True,
+        autoescape=select_autoescape(["html.j2"]),
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -76,6 +76,7 @@ class LanguageModel(nn.Module):
             if config.model_type not in FAMILIES:
                 families = " ".join(FAMILIES)
                 raise ValueError(f"a {config.model_type}, and language blocks can be: {families}")
+            vars(config).pop("comsl", None)  # of a packed model, whose language blocks these are
             if from_scratch:
                 self.mbart = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
                 for side in (self.mbart.model.encoder, self.mbart.model.decoder):

@@ -1,0 +1,36 @@
+"""Upload a packed model to the Hugging Face hub, as the user of HF_TOKEN or `hf auth login`."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+from comsl.errors import DataError
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="Packed model")
+    parser.add_argument("--hf_repo", required=True, help="Where to: name/model")
+    parser.add_argument("--private", action="store_true", help="To be seen by yourself alone")
+    args = parser.parse_args()
+
+    from httpx2 import TransportError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from comsl.model.packed import read_section
+
+    read_section(args.model)
+    try:
+        hub = HfApi()
+        hub.create_repo(args.hf_repo, private=args.private, exist_ok=True)
+        done = hub.upload_folder(repo_id=args.hf_repo, folder_path=args.model)
+    except (HfHubHTTPError, TransportError, ValueError) as error:
+        raise DataError(f"{args.hf_repo}: the hub took nothing: {error}") from None
+    print(f"{args.model} -> {done.repo_url}")
+
+
+if __name__ == "__main__":
+    main()

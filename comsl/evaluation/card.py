@@ -1,0 +1,72 @@
+"""The card of a packed model, README.md on the hub: its use, data, licences, scores, and what it
+was made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from comsl.corpora.kaldi import write_text
+from comsl.errors import DataError
+from comsl.evaluation.report import environment, lineage_table, render, score_tables
+from comsl.languages import language
+from comsl.model.packed import read_section, read_tensors
+
+CARD = "README.md"
+MARK = "---\n"  # around the front matter
+
+
+def write_card(folder: Path, results: Mapping | None, about: str) -> None:
+    """Write the card of the packed model in `folder`.
+
+    results: of its recipe (`results.json`), where there are any; about: Markdown on data and
+    licences, whose front matter, if it has one, adds to the card's. DataError: that is no YAML.
+    """
+    section = read_section(folder)
+    langs, target = section["languages"], section["target_lang"]
+    front = {
+        "language": [*langs, target],
+        "license": "other",
+        "library_name": "comsl",
+        "pipeline_tag": "automatic-speech-recognition",
+        "tags": ["speech-translation", "comsl"],
+    }
+    added, about = _split(about)
+    tables, run = [], {}
+    if results:
+        tables, run = score_tables(results), results["run"]
+        if run["made"]:
+            tables.append(lineage_table(run["made"]))
+    sizes = [tensor.numel() for tensor in read_tensors(folder).values()]
+    text = render(
+        "card.md.j2",
+        front=yaml.safe_dump(front | added, allow_unicode=True, sort_keys=False),
+        sources=", ".join(map(_name, langs)),
+        target=_name(target),
+        langs=langs,
+        name=folder.name,
+        millions=round(sum(sizes) / 1e6),
+        about=about,
+        tables=tables,
+        run=run,
+        environment=environment(run) if run else {},
+    )
+    write_text(folder / CARD, text)
+
+
+def _name(lang: str) -> str:
+    """`fr` -> `French`."""
+    from whisper.tokenizer import LANGUAGES
+
+    return LANGUAGES[language(lang).whisper].title()
+
+
+def _split(about: str) -> tuple[dict, str]:
+    """The front matter of a Markdown text, and the rest."""
+    if not about.startswith(MARK):
+        return {}, about.strip()
+    front, _, text = about.removeprefix(MARK).partition(f"\n{MARK}")
+    try:
+        return dict(yaml.safe_load(front)), text.strip()
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise DataError(f"the front matter of the card's text is no YAML: {error}") from None
