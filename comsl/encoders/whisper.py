@@ -63,13 +63,7 @@ class WhisperEncoder(SpeechEncoder):
         return encoder
 
     def dims(self) -> dict[str, int]:
-        return {
-            "n_mels": self.encoder.conv1.in_channels,
-            "n_ctx": self.encoder.positional_embedding.shape[0],
-            "n_state": self.output_size(),
-            "n_head": self.encoder.blocks[0].attn.n_head,
-            "n_layer": len(self.encoder.blocks),
-        }
+        return encoder_dims(self.encoder)
 
     def output_size(self) -> int:
         return self.encoder.ln_post.normalized_shape[0]
@@ -130,6 +124,17 @@ class WhisperEncoder(SpeechEncoder):
         key_mask = None if mask is None else mask[:, None, None, :]
         states = states + attend(attention, *projections, key_mask)
         return states + block.mlp(block.mlp_ln(states))
+
+
+def encoder_dims(encoder: AudioEncoder) -> dict[str, int]:
+    """Its keywords."""
+    return {
+        "n_mels": encoder.conv1.in_channels,
+        "n_ctx": encoder.positional_embedding.shape[0],
+        "n_state": encoder.ln_post.normalized_shape[0],
+        "n_head": encoder.blocks[0].attn.n_head,
+        "n_layer": len(encoder.blocks),
+    }
 
 
 def attend(

@@ -14,7 +14,7 @@ SECOND = RATE / FRAME  # in frames
 BEGINS, GOES_ON = 0.5, 0.35  # probabilities: speech begins at one and goes on down to the other
 PAUSE = round(0.5 * SECOND)  # frames: a longer one parts pieces. Within a sentence few are as long
 MARGIN = round(0.45 * SECOND)  # frames of what is around the speech, for the model to hear too
-SHORTEST = round(0.1 * SECOND)  # frames of speech in a piece
+SHORTEST = round(0.2 * SECOND)  # frames of speech in a piece: of music less may sound like it
 DIP = round(0.2 * SECOND)  # frames: the pause that is looked for where there is no long one
 
 

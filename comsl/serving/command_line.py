@@ -41,7 +41,7 @@ def parse_args(description: str) -> argparse.Namespace:
     add("--beam_size", type=int, default=5, help="beams of the search (default: 5)")
     add("--batch_size", type=int, default=16, help="pieces of speech at a time (default: 16)")
     add("--device", help="cpu, cuda, cuda:1, ...; without it, a GPU where there is one")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     for name in ("beam_size", "batch_size"):
         if getattr(args, name) < 1:
             raise DataError(f"--{name} {getattr(args, name)}: at least 1, please")

@@ -33,10 +33,10 @@ def cues(segments: list[Segment]) -> list[Cue]:
     texts. A cue lasts a second if the next one leaves it the time.
     """
     parts = [cue for segment in segments for cue in _parts(segment)]
-    followers = [*(cue.start for cue in parts[1:]), inf]
+    starts = [*(cue.start for cue in parts), inf]
     return [
         Cue(cue.start, max(cue.end, min(cue.start + SHORTEST, follower)), cue.lines)
-        for cue, follower in zip(parts, followers, strict=True)
+        for cue, follower in zip(parts, starts[1:], strict=True)
     ]
 
 
