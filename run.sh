@@ -16,6 +16,7 @@ dry_run=false            # print the commands, and what would be submitted, inst
 ngpu=0 num_nodes=1       # GPUs on each machine that trains, 0 runs on the CPU; machines, through the queue of cmd.sh
 inference_nj=1           # jobs that share decoding, cached states and pseudo translation, each on a GPU of its own
 deepspeed_config=        # train with DeepSpeed, with settings such as conf/deepspeed/zero2.json
+auto_batch=false         # trainings find the largest batches that a GPU takes; updates keep their size
 nj=$(nproc)              # parallel processes that prepare data
 datadir=data dumpdir=dump expdir=exp # prepared corpora, features, and results go to <folder>/<recipe>
 
@@ -132,6 +133,7 @@ if $text_only; then skip_stages+=" 2"; fi
 train() {
   local command=(python -m "comsl.bin.$2" --resume true --target_lang "$target_lang" --raw "$raw" "${@:3}")
   if [ -n "$deepspeed_config" ]; then command+=(--use_deepspeed true --deepspeed_config "$deepspeed_config"); fi
+  if $auto_batch; then command+=(--auto_batch true); fi
   if [ "$num_nodes" -eq 1 ]; then
     if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
     $cuda_cmd --gpu "$ngpu" "$exp/logs/$1.log" "${command[@]}" --ngpu "$ngpu"

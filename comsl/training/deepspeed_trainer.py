@@ -41,6 +41,7 @@ class ComSLDeepSpeedTrainer(ComSLTrainer):
     trainer, on any number of processes, resumes what the other began."""
 
     options_class = ComSLDeepSpeedOptions
+    tries_batches = False  # ZeRO's hooks would keep the gradients
 
     @classmethod
     def run(cls, model, optimizers, trainer_options, distributed_option, **kwargs) -> None:

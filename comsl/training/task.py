@@ -30,6 +30,7 @@ from comsl.options import check_gpus
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
 from comsl.training.command_line import espnet_words
+from comsl.training.fitting import train_fitting
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.trainer import ComSLTrainer, added_statistics
@@ -113,7 +114,10 @@ class ComSLTask(AbsTask):
                 for start in args.init_param
             ]
             args.trained_on = describe_speech(args)
-        super().main(args=args)
+        if args.auto_batch and not args.print_config:
+            train_fitting(lambda args: super(ComSLTask, cls).main(args=args), args)
+        else:
+            super().main(args=args)
 
     @classmethod
     def check(cls, args: argparse.Namespace) -> None:

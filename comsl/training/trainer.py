@@ -17,19 +17,23 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
 
 from comsl.bleu import bleu_metric
+from comsl.training.fitting import try_largest
 
 
 @dataclasses.dataclass
 class ComSLTrainerOptions(TrainerOptions):
-    """ESPnet's, and: valid_bleu, whether to decode the validation set after every epoch."""
+    """ESPnet's, and: valid_bleu, whether to decode the validation set after every epoch;
+    auto_batch, whether to see first that the largest batches fit."""
 
     valid_bleu: bool
+    auto_batch: bool
 
 
 class ComSLTrainer(Trainer):
-    """ESPnet's `Trainer`, extended at the end of an epoch only."""
+    """ESPnet's `Trainer`, extended before the first epoch and at the end of each."""
 
     options_class = ComSLTrainerOptions
+    tries_batches = True  # whether they can be tried without a trace, see `auto_batch`
 
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> ComSLTrainerOptions:
@@ -44,12 +48,28 @@ class ComSLTrainer(Trainer):
             default=True,
             help="Decode the validation set greedily after every epoch and log its BLEU",
         )
+        parser.add_argument(
+            "--auto_batch",
+            type=str2bool,
+            default=False,
+            help="Make an update of as few batches as the GPU's memory takes, whatever batch_bins "
+            "and accum_grad say of that; go on with smaller ones where it runs out",
+        )
 
     @classmethod
-    def run(cls, model, trainer_options, **kwargs) -> None:
+    def run(cls, model, optimizers, train_iter_factory, trainer_options, **kwargs) -> None:
         if trainer_options.resume:
             restore_checkpoint(Path(trainer_options.output_dir))
-        super().run(model=model, trainer_options=trainer_options, **kwargs)
+        if trainer_options.auto_batch and cls.tries_batches:
+            device = "cuda" if trainer_options.ngpu > 0 else "cpu"
+            try_largest(model, optimizers, train_iter_factory, device)
+        super().run(
+            model=model,
+            optimizers=optimizers,
+            train_iter_factory=train_iter_factory,
+            trainer_options=trainer_options,
+            **kwargs,
+        )
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
