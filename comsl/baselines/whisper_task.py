@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from comsl.baselines.whisper_model import WhisperModel
 from comsl.baselines.whisper_tokenizer import WhisperTokenizer
 from comsl.checks import check_settings
+from comsl.downloads import DOWNLOADS
 from comsl.encoders.whisper_weights import load_whisper
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.task import ComSLTask, add_common_arguments, speech_encoder_choices
@@ -38,9 +39,7 @@ class WhisperTask(ComSLTask):
         """The model of a configuration; DataError where it can't be built."""
         settings = args.speech_encoder_conf
         speech_encoder = speech_encoder_choices.get_class(args.speech_encoder)(**settings)
-        whisper = load_whisper(
-            settings.get("model", "base"), settings.get("downloads", "downloads")
-        )
+        whisper = load_whisper(settings.get("model", "base"), settings.get("downloads", DOWNLOADS))
         return WhisperModel(
             speech_encoder, whisper, target_lang=args.target_lang, **args.model_conf
         )

