@@ -53,6 +53,7 @@ tag=                     # the experiment's name, in place of train_config's and
 # Decoding, scores, analysis
 tasks="st asr mt"        # what stage 7 does with the test set
 decode_config=conf/decode.yaml # beam and batch (stages 7 and 8)
+long_form=false          # also translate the test set's whole talks, cut to its segments afterwards (stage 7)
 published=               # results of others on the same test sets, to be shown beside these (stage 9)
 compare_with=            # a trained experiment whose similarity stands beside this one's (stage 10)
 hf_repo=                 # where on the Hugging Face hub stage 12, if it is asked for, puts the model: "name/model"
@@ -106,6 +107,7 @@ if [ -n "$tag" ] || [ "$frozen" = "$experiment" ]; then frozen=${experiment}_fro
 model=$experiment/interpolated.pth
 translator=$exp/lm_train/interpolated.pth # of text
 decoded=$experiment/$(basename "$decode_config" .yaml)
+talks=${decoded}_long_form
 report=$exp/report
 if [ -n "$override$tag" ]; then report=$experiment/report; fi
 last_set=${test_set}_${langs##* } # the one that is decoded last
@@ -287,6 +289,11 @@ if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of th
     --decode_config "$decode_config"
   once "$decoded/$last_set/nll.st" --earlier keep from "$raw" "$model" by test_set langs -- \
     share likelihood "$decoded" python -m comsl.bin.likelihood --model "$experiment" "${tested[@]}"
+  if $long_form; then
+    once "$talks" from "$data" "$raw" "$model" by test_set langs decode_config -- \
+      share talks OUT python -m comsl.bin.decode_talks --model "$experiment" --data "$data" "${tested[@]}" \
+      --decode_config "$decode_config"
+  fi
 fi
 
 if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript"; then
@@ -323,6 +330,7 @@ fi
 
 if run_stage 9 "scores and report"; then
   systems=(--system "comsl=$decoded") shown=("$decoded") trained=()
+  if $long_form; then systems+=(--system "comsl-long-form=$talks") && shown+=("$talks"); fi
   for system in whisper-zero-shot whisper-fine-tuned cascade mt-true-transcript; do
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system") && shown+=("$exp/$system"); fi
   done

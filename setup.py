@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 TOP = Path(__file__).parent
+OPTIONAL = ("deepspeed", "mweralign")
 
 
 def requirements() -> tuple[list[str], list[str]]:
@@ -34,6 +35,8 @@ setup(
     install_requires=install_requires,
     extras_require={
         "development": development_requires,
-        "deepspeed": [pin for pin in development_requires if pin.startswith("deepspeed")],
+        **{
+            name: [pin for pin in development_requires if pin.startswith(name)] for name in OPTIONAL
+        },
     },
 )
