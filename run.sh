@@ -54,6 +54,8 @@ tag=                     # the experiment's name, in place of train_config's and
 tasks="st asr mt"        # what stage 7 does with the test set
 decode_config=conf/decode.yaml # beam and batch (stages 7 and 8)
 long_form=false          # also translate the test set's whole talks, cut to its segments afterwards (stage 7)
+metrics="bleu chrf"      # of translations; comet too, where comet-score is installed (stage 9)
+comet_model=Unbabel/wmt22-comet-da # COMET's, its name on the hub or a checkpoint's file
 published=               # results of others on the same test sets, to be shown beside these (stage 9)
 compare_with=            # a trained experiment whose similarity stands beside this one's (stage 10)
 hf_repo=                 # where on the Hugging Face hub stage 12, if it is asked for, puts the model: "name/model"
@@ -336,9 +338,10 @@ if run_stage 9 "scores and report"; then
   done
   if [ "$frozen_phase" = some ]; then trained=(--experiment "$frozen"); fi
   once "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" \
-    by recipe test_set langs target_lang published -- \
+    by recipe test_set langs target_lang metrics comet_model published -- \
     python -m comsl.bin.score --recipe "$recipe" "${tested[@]}" "${systems[@]}" \
-    --data "$data" --target_lang "$target_lang" ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
+    --data "$data" --target_lang "$target_lang" --metrics "$metrics" --comet_model "$comet_model" --ngpu "$ngpu" \
+    ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
     --out "$report" --command "$user_command"
 fi
 

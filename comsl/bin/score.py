@@ -31,6 +31,9 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help="a training's folder, for the curves; may be repeated, in the order of training",
     )
+    parser.add_argument("--metrics", default="bleu chrf", help='of "bleu chrf comet"')
+    parser.add_argument("--comet_model", help="its name on the hub, or a checkpoint's file")
+    parser.add_argument("--ngpu", type=int, default=0, help="0: COMET runs on the CPU")
     parser.add_argument("--published", type=Path, help="results of others to show beside these")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     parser.add_argument("--command", required=True, help="the user's command, to be quoted")
@@ -55,13 +58,18 @@ def main() -> None:
     args = parse_args()
     from comsl.corpora.coverage import read_coverage
     from comsl.corpora.kaldi import write_text
-    from comsl.evaluation import curves, plots, report, scoring
+    from comsl.evaluation import comet, curves, plots, report, scoring
     from comsl.languages import language
     from comsl.made import lineage
 
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     langs = [language(code).code for code in args.langs.split()]
     systems = parse_systems(args.system)
+    metrics = args.metrics.split()
+    if unknown := set(metrics) - set(scoring.METRICS):
+        raise DataError(f"--metrics: no '{min(unknown)}', there are {' '.join(scoring.METRICS)}")
+    if "comet" in metrics:
+        comet.find_command()
     references = scoring.read_references(args.raw, args.set, langs)
     outputs = scoring.read_outputs(systems, args.set, references)
     for name in systems.keys() - {output.name for output in outputs}:
@@ -70,7 +78,10 @@ def main() -> None:
     samples = report.pick_samples(args.raw, args.set, references, outputs)
 
     target_lang = language(args.target_lang).code
-    results = scoring.score(args.recipe, args.set, references, outputs, target_lang)
+    results = scoring.score(args.recipe, args.set, references, outputs, target_lang, metrics)
+    if "comet" in metrics:
+        model = args.comet_model or comet.MODEL
+        scoring.add_comet(results, references, outputs, model, min(args.ngpu, 1))
     if args.data:
         counts = results["systems"][0]["utterances"]
         results["coverage"] = read_coverage(args.data, args.set, langs, counts)

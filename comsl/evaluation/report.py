@@ -24,6 +24,7 @@ from comsl.evaluation.scoring import GROUPS, Output, Texts
 from comsl.table import Table
 
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")
+TITLES = {"bleu": "BLEU", "chrf": "chrF", "comet": "COMET"}
 CAPTIONS = {"bleu": "BLEU per language and system", "curves": "Training curves"}
 STUDY_NOTE = (
     "BLEU by language, on average, and of all languages together; {utterances} utterances; splits "
@@ -108,13 +109,11 @@ def lineage_table(lineage: Mapping[str, Mapping]) -> Table:
 def score_tables(results: Mapping) -> list[Table]:
     """BLEU, chrF and WER tables of `results.json`, those that have rows."""
     signatures = {key: f"Signature: {value}" for key, value in results["signature"].items()}
-    if results["bleu_note"]:
-        signatures["bleu"] += f". {results['bleu_note']}"
-    if published := results.get("published"):
-        signatures["bleu"] += f". Published, not ours: {published['source']}"
+    for note in (results["bleu_note"], _published_note(results)):
+        if note and "bleu" in signatures:
+            signatures["bleu"] += f". {note}"
     kinds = [
-        ("bleu", "BLEU", signatures["bleu"]),
-        ("chrf", "chrF", signatures["chrf"]),
+        *((key, TITLES[key], note) for key, note in signatures.items()),
         ("wer", "Word error rate", f"Percent; texts normalised: {results['normaliser']}."),
         ("wer_whisper", "Word error rate by Whisper's normalisers", WHISPER_NOTE),
     ]
@@ -123,6 +122,11 @@ def score_tables(results: Mapping) -> list[Table]:
         for key, title, note in kinds
         if any(key in entry for entry in results["systems"])
     ]
+
+
+def _published_note(results: Mapping) -> str:
+    published = results.get("published")
+    return f"Published, not ours: {published['source']}" if published else ""
 
 
 def _score_table(title: str, key: str, results: Mapping, note: str) -> Table:

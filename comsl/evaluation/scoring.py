@@ -5,12 +5,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from comsl.bleu import NO_MECAB, bleu_metric, lacks_mecab
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.corpora.text import NORMALISER, normalise
 from comsl.errors import DataError
+from comsl.evaluation.comet import comet_scores
 from comsl.evaluation.significance import compare_bleu
 from comsl.languages import language
 
@@ -19,6 +21,7 @@ Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
 BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
 GROUPS = ("high", "mid", "low")
+METRICS = ("bleu", "chrf", "comet")
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +91,13 @@ def score(
     references: Mapping[str, Texts],
     outputs: Sequence[Output],
     target_lang: str = "en",
+    metrics: Sequence[str] = ("bleu", "chrf"),
 ) -> dict:
     """Everything that can be said of the outputs, as `results.json` holds it.
 
     Scores are percentages, per language (in the order of `references`), `avg` (mean over the
     languages) and the resource groups that occur. target_lang: of the translations; it decides how
-    BLEU takes them apart. DataError: no outputs at all.
+    BLEU takes them apart. metrics: of METRICS, those of translations. DataError: no outputs at all.
     """
     if not outputs:
         raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")
@@ -104,11 +108,12 @@ def score(
         "recipe": recipe,
         "split": split,
         "target_lang": target_lang,
-        "signature": signatures(target_lang),
+        "signature": signatures(target_lang, metrics),
         "normaliser": NORMALISER,
         "bleu_note": bleu_note,
         "systems": [
-            _score_output(output, references[output.task], target_lang) for output in outputs
+            _score_output(output, references[output.task], target_lang, metrics)
+            for output in outputs
         ],
     }
     by_key = {(output.name, output.task): output for output in outputs}
@@ -138,7 +143,34 @@ def read_published(path: Path, results: Mapping) -> dict | None:
     return published if theirs == [results["split"], results["target_lang"], langs] else None
 
 
-def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
+def add_comet(
+    results: dict,
+    references: Mapping[str, Texts],
+    outputs: Sequence[Output],
+    model: str,
+    gpus: int = 0,
+) -> None:
+    """Give the translations of `results`, which `score` has made of the same, their COMET too.
+    DataError as `comet_scores`."""
+    translated = {f"{o.name} {o.task}": o for o in outputs if o.task != "asr"}
+    places = [(lang, key) for lang, texts in references["st"].items() for key in texts]
+    sources, targets = (
+        [references[task][lang][key] for lang, key in places] for task in ("asr", "st")
+    )
+    texts = {name: [o.texts[lang][key] for lang, key in places] for name, o in translated.items()}
+    scores = comet_scores(texts, sources, targets, model, gpus)
+    for entry in results["systems"]:
+        if values := scores.get(f"{entry['name']} {entry['task']}"):
+            by_lang: dict[str, list[float]] = {lang: [] for lang in references["st"]}
+            for (lang, _), value in zip(places, values, strict=True):
+                by_lang[lang].append(value)
+            entry["comet"] = summarise({lang: mean(items) for lang, items in by_lang.items()})
+    results["signature"]["comet"] = f"{model}, times 100, by unbabel-comet"
+
+
+def _score_output(
+    output: Output, references: Texts, target_lang: str, metrics: Sequence[str]
+) -> dict:
     entry = {
         "name": output.name,
         "task": output.task,
@@ -155,7 +187,7 @@ def _score_output(output: Output, references: Texts, target_lang: str) -> dict:
             "wer_whisper": summarise(whisper),
             "error_unit": units,
         }
-    for name, metric in _metrics(target_lang).items():
+    for name, metric in _metrics(target_lang, metrics).items():
         values = {
             lang: metric.corpus_score(hypotheses, [texts]).score
             for lang, (hypotheses, texts) in pairs.items()
@@ -169,16 +201,17 @@ def align(hypotheses: Mapping[str, str], references: Mapping[str, str]) -> tuple
     return [hypotheses[key] for key in references], list(references.values())
 
 
-def _metrics(target_lang: str) -> dict:
-    """BLEU and chrF2, which reads characters in any language."""
+def _metrics(target_lang: str, names: Sequence[str]) -> dict:
+    """Of BLEU and chrF2, which reads characters in any language, those that are named."""
     from sacrebleu.metrics import CHRF
 
-    return {"bleu": bleu_metric(target_lang), "chrf": CHRF()}
+    known = {"bleu": bleu_metric(target_lang), "chrf": CHRF()}
+    return {name: metric for name, metric in known.items() if name in names}
 
 
-def signatures(target_lang: str) -> dict[str, str]:
+def signatures(target_lang: str, names: Sequence[str]) -> dict[str, str]:
     """What sacreBLEU prints beside a score, so that others can repeat it."""
-    metrics = _metrics(target_lang)
+    metrics = _metrics(target_lang, names)
     for metric in metrics.values():
         metric.corpus_score(["a"], [["a"]])  # the number of references is known only now
     return {name: str(metric.get_signature()) for name, metric in metrics.items()}
