@@ -337,12 +337,12 @@ if run_stage 9 "scores and report"; then
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system") && shown+=("$exp/$system"); fi
   done
   if [ "$frozen_phase" = some ]; then trained=(--experiment "$frozen"); fi
-  once "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" \
+  once "$report/results.json" --earlier keep from "$raw" "${shown[@]}" "$experiment" "$exp/lm_start" \
     by recipe test_set langs target_lang metrics comet_model published -- \
     python -m comsl.bin.score --recipe "$recipe" "${tested[@]}" "${systems[@]}" \
     --data "$data" --target_lang "$target_lang" --metrics "$metrics" --comet_model "$comet_model" --ngpu "$ngpu" \
     ${published:+--published "$published"} "${trained[@]}" --experiment "$experiment" \
-    --out "$report" --command "$user_command"
+    --language_model "$exp/lm_start" --out "$report" --command "$user_command"
 fi
 
 if run_stage 10 "analysis: similarity of speech and text"; then

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 import soundfile
-from conftest import run_tool
+from conftest import run_tool, write_mbart50
 from synthetic_set import (
     ENGLISH,
     write_events,
@@ -126,6 +126,22 @@ def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
     done = run_score(tmp_path, *options, "--langs", "es")
     assert "p.json: of other sets or languages, left out" in done.stderr
     assert "published" not in (tmp_path / "report/RESULTS.md").read_text()
+
+
+def test_the_highest_score_stands_below_the_systems(tmp_path):
+    """References as the model's tokens: a vocabulary without their letters can't reach 100."""
+    write_raw(tmp_path / "raw")
+    model = write_mbart50(tmp_path / "mbart", list(ENGLISH))
+    references = tmp_path / "raw/test_it/text.tgt"
+    references.write_text(references.read_text().replace("Thank you", "Спасибо"))
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st")
+    done = run_score(tmp_path, "--system", f"comsl={tmp_path}/comsl", "--language_model", model)
+    ceiling = json.loads((tmp_path / "report/results.json").read_text())["ceiling"]
+    for scores in ceiling.values():
+        assert scores["es"] == 100
+        assert scores["it"] < 99
+        assert f"{scores['it']:.1f}" in done.stdout
+    assert done.stdout.count("references as comsl's tokens") == 2
 
 
 def test_markdown_has_tables_signatures_command(scored):

@@ -35,6 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--comet_model", help="its name on the hub, or a checkpoint's file")
     parser.add_argument("--ngpu", type=int, default=0, help="0: COMET runs on the CPU")
     parser.add_argument("--published", type=Path, help="results of others to show beside these")
+    parser.add_argument(
+        "--language_model", type=Path, help="whose tokens comsl writes, for the highest score"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     parser.add_argument("--command", required=True, help="the user's command, to be quoted")
     return parser.parse_args()
@@ -85,6 +88,11 @@ def main() -> None:
     if args.data:
         counts = results["systems"][0]["utterances"]
         results["coverage"] = read_coverage(args.data, args.set, langs, counts)
+    if args.language_model:
+        from comsl.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer(args.language_model)
+        results["ceiling"] = scoring.ceiling(references["st"], tokenizer, target_lang, metrics)
     if args.published:
         if published := scoring.read_published(args.published, results):
             results["published"] = published

@@ -126,6 +126,21 @@ def score(
     return results
 
 
+def ceiling(
+    references: Texts, tokenizer, target_lang: str, metrics: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Scores of the translations once they have been a model's tokens: letters that these lack are
+    lost, and no system that writes them can have more. In the form of `score`."""
+    decoded = {
+        lang: {
+            key: tokenizer.decode(tokenizer.encode(text, target_lang)) for key, text in t.items()
+        }
+        for lang, t in references.items()
+    }
+    entry = _score_output(Output("", "st", Path(), decoded), references, target_lang, metrics)
+    return {name: entry[name] for name in _metrics(target_lang, metrics)}
+
+
 def read_published(path: Path, results: Mapping) -> dict | None:
     """Scores that others published (egs2/covost2/comsl1/published.json is an example).
 
