@@ -15,9 +15,10 @@ from comsl.corpora.samples import RATE
 from comsl.corpora.waves import Wave, check_window
 from comsl.encoders.choices import choose
 from comsl.errors import DataError
-from comsl.model.build import build_model
+from comsl.model.build import build_model, lora_conf
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
+from comsl.model.lora import merge_lora
 from comsl.model.objectives.likelihood import likelihood
 from comsl.model.packed import is_packed, load_packed
 from comsl.precision import autocast
@@ -44,10 +45,14 @@ def load_model(checkpoint: Path | str) -> ComSLModel:
     args = read_config(checkpoint)
     if not hasattr(args, "language_model"):
         raise DataError(f"{checkpoint}: of Whisper alone, which comsl.bin.decode_whisper decodes")
-    args.language_model_conf = args.language_model_conf | {"from_scratch": True}
+    lora = bool(lora_conf(args))  # of what is frozen the checkpoint has nothing
+    args.language_model_conf = args.language_model_conf | {"from_scratch": not lora}
     # The teacher is training's alone.
     args.teacher, args.model_conf = None, args.model_conf | {"alpha_mt": 0.0}
-    return load_weights(build_model(args), checkpoint)
+    model = load_weights(build_model(args), checkpoint)
+    if lora:
+        merge_lora(model)
+    return model
 
 
 def read_config(checkpoint: Path) -> argparse.Namespace:

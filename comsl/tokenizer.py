@@ -24,7 +24,7 @@ class Tokenizer:
 
         try:
             self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"no tokenizer could be loaded from '{path}': {error}") from error
         self._sentencepiece = getattr(self.backend, "sp_model", None)
         if self._sentencepiece is None:

@@ -2,13 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
-from conftest import PAIRS, run_tool
-from tiny_models import write_language_model
+from conftest import PAIRS, run_tool, write_texts, write_whisper
+from tiny_models import write_language_model, write_speech_encoder
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from comsl.corpora.kaldi import write_table
+from comsl.inference import SpeechTranslator
 from comsl.model.language_model import LanguageModel
+from comsl.model.settings import Settings
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 
@@ -88,3 +93,131 @@ def test_another_family_is_refused_in_one_line(tmp_path):
     refused = run_tool("add_languages", *options, check=False)
     assert refused.returncode == 1
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+# ---- pairs
+
+PAIRINGS = [  # speech encoder, language model; the parts that LoRA trains
+    ("whisper", "m2m_100", ()),
+    ("whisper", "nllb", ("speech_encoder", "language_model")),
+    ("wav2vec2-bert", "mbart", ("speech_encoder", "language_model")),
+    ("wav2vec2-bert", "nllb", ()),
+    ("hubert", "mbart", ()),
+    ("hubert", "m2m_100", ("language_model",)),
+]
+CONFIG = {
+    "speech_encoder": "whisper",  # the kind follows the model that is named
+    "speech_encoder_conf": {"trainable_blocks": 1},
+    "batch_type": "numel",
+    "batch_bins": 250,
+    "optim": "adamw",
+    "optim_conf": {"lr": 1e-2},
+    "best_model_criterion": [["valid", "ce_st", "min"]],
+    "valid_bleu": False,
+    "num_workers": 0,
+    "use_matplotlib": False,
+}
+
+
+CACHED = {"speech_encoder": "cached", "speech_encoder_conf": {"input_size": 16}}
+
+
+@pytest.fixture(scope="module")
+def speech_encoders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoders")
+    paths = {
+        kind: write_speech_encoder(kind, folder / kind) for kind in ("wav2vec2-bert", "hubert")
+    }
+    return paths | {"whisper": write_whisper(folder / "whisper.pt")}
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory):
+    """Utterance -> noise of its own length, in a file."""
+    folder, random = tmp_path_factory.mktemp("audio"), np.random.default_rng(0)
+    names = [f"{lang}-{number:03d}" for lang in ("fr", "it") for number in range(4)]
+    paths = {name: folder / f"{name}.flac" for name in names}
+    for number, path in enumerate(paths.values()):
+        soundfile.write(path, 0.1 * random.standard_normal(9000 + 1500 * number), 16000)
+    return {name: str(path) for name, path in paths.items()}
+
+
+def prepare(raw, encoder, language_model, speech_encoder, waves) -> None:
+    """Sets as the stages before training leave them."""
+    for name in ("train", "dev"):
+        write_table(write_texts(raw / name) / "wav.scp", waves)
+    run_tool("token_lengths", "--language_model", language_model, raw / "train", raw / "dev")
+    options = ["--sets", "train dev", "--speech_encoder", speech_encoder, "--silence", 0.1]
+    run_tool("extract_features", "--raw", raw, "--out", encoder, *options)
+
+
+@pytest.mark.parametrize(("kind", "family", "lora"), PAIRINGS)
+def test_a_pair_trains_resumes_decodes_and_is_packed(
+    kind, family, lora, speech_encoders, language_models, waves, tmp_path
+):
+    speech_encoder, language_model = speech_encoders[kind], language_models[family]
+    raw, encoder = tmp_path / "raw", tmp_path / "encoder"
+    prepare(raw, encoder, language_model, speech_encoder, waves)
+    config = CONFIG | {"lora_conf": {part: {"rank": 2} for part in lora}}
+    (tmp_path / "joint.yaml").write_text(json.dumps(config))
+    (tmp_path / "frozen.yaml").write_text(json.dumps(config | CACHED))
+
+    def train(phase: str, name: str, epochs: int, *options) -> dict:
+        run_tool(
+            "train", "--config", tmp_path / f"{phase}.yaml", "--raw", raw, "--train_set", "train",
+            "--encoder", encoder, "--language_model", language_model, "--teacher", language_model,
+            "--speech_encoder_conf", f"model={speech_encoder}", "--speech_encoder_conf",
+            "silence=0.1", "--output_dir", tmp_path / name, "--max_epoch", epochs, *options,
+        )  # fmt: skip
+        return torch.load(tmp_path / name / f"{epochs}epoch.pth", weights_only=True)
+
+    frozen = train("frozen", "frozen", 1)
+    start = ("--init_param", tmp_path / "frozen")
+    whole = train("joint", "joint", 2, *start)
+    train("joint", "killed", 1, *start)
+    resumed = train("joint", "killed", 2, *start, "--resume", "true")
+    assert resumed.keys() == whole.keys() >= frozen.keys()
+    for name, weight in whole.items():
+        assert torch.equal(weight, resumed[name]), name
+        if "language_model" in lora and name.startswith("language_model."):
+            assert "lora_" in name  # nothing that was not trained
+
+    translator = SpeechTranslator.from_pretrained(tmp_path / "joint")
+    assert not [name for name in translator.model.state_dict() if "lora" in name]
+    check_alone_equals_batch(translator, list(waves.values())[:3])
+    packed = tmp_path / "packed.zip"
+    run_tool("pack", "--model", tmp_path / "joint", "--out", packed)
+    for path in (speech_encoder, language_model):  # a packed model needs neither
+        path.rename(path.with_name("elsewhere"))
+    try:
+        clips = list(waves.values())
+        texts = SpeechTranslator.from_pretrained(packed).translate(clips, src_lang="fr")
+    finally:
+        for path in (speech_encoder, language_model):
+            path.with_name("elsewhere").rename(path)
+    assert texts == translator.translate(clips, src_lang="fr")
+
+
+def check_alone_equals_batch(translator: SpeechTranslator, paths: list[str]) -> None:
+    """Loss of every objective, and translations."""
+    model, tokenizer = translator.model, translator.tokenizer
+    model.settings, inputs = Settings(alpha_mt=0.0), []
+    rows = [(path, *pair) for path, pair in zip(paths, PAIRS["fr"], strict=False)]
+    for path, x, y in rows:
+        wave = torch.tensor(soundfile.read(path, dtype="float32")[0])
+        inputs.append(
+            (wave, torch.tensor(tokenizer.encode(x, "fr")), torch.tensor(tokenizer.encode(y, "en")))
+        )
+
+    def loss(which: slice) -> float:
+        batch = {"utt_id": paths[which]}
+        for name, *column in zip(("speech", "source", "target"), *inputs[which], strict=True):
+            padded = torch.nn.utils.rnn.pad_sequence(column, batch_first=True, padding_value=-1)
+            batch |= {name: padded, f"{name}_lengths": torch.tensor(list(map(len, column)))}
+        return float(model(**batch)[0])
+
+    with torch.no_grad():
+        alone = [loss(slice(number, number + 1)) for number in range(len(paths))]
+        assert loss(slice(None)) == pytest.approx(sum(alone) / len(alone), rel=1e-5)
+    texts = translator.translate(paths, src_lang="fr")
+    assert texts == [translator.translate(path, src_lang="fr") for path in paths]

@@ -2,6 +2,7 @@
 there are stands in choices.py."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -168,6 +169,13 @@ class SpeechEncoder(AbsEncoder):
         for block in self.blocks()[self.frozen_blocks :]:
             block.requires_grad_(True)
         self.output().requires_grad_(trainable_blocks > 0)
+
+    def train_only_added(self, add: Callable[[nn.Module, tuple[str, ...]], None]) -> None:
+        """Freeze all, and let `add` put trainable parameters into the blocks that would train."""
+        self.requires_grad_(False)
+        self.front_end_trains = False
+        for block in self.blocks()[self.frozen_blocks :]:
+            add(block, self.lora_targets)
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
         """As any module, but what is frozen stays as it is in use, without dropout."""

@@ -1,7 +1,9 @@
 """Speech blocks whose states were computed in advance (method.md, section 4)."""
 
+from collections.abc import Callable
+
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from torch import Tensor
+from torch import Tensor, nn
 
 from comsl.downloads import DOWNLOADS
 from comsl.encoders.choices import encoder_class
@@ -45,6 +47,11 @@ class CachedStates(AbsEncoder):
         self.input_size = input_size or kind.published_width(model)
         if self.input_size is None:
             raise DataError(f"speech_encoder_conf: '{model}' needs its width too, as input_size")
+
+    def train_only_added(self, add: Callable[[nn.Module, tuple[str, ...]], None]) -> None:
+        """As SpeechEncoder has it, of the blocks that run here."""
+        if self.top_blocks:
+            self._whole[0].train_only_added(add)
 
     def train(self, mode: bool = True) -> "CachedStates":
         """As SpeechEncoder has it."""

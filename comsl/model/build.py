@@ -10,8 +10,9 @@ from comsl.errors import DataError
 from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
+from comsl.model.lora import add_lora, check_lora
 from comsl.model.settings import Settings
-from comsl.model.teacher import Teacher
+from comsl.model.teacher import LoraTeacher, Teacher
 from comsl.tokenizer import Tokenizer
 
 SPEECH_ENCODERS = ENCODERS | {"cached": CachedStates}
@@ -36,16 +37,24 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         width = speech_encoder.output_size()
         rate = speech_encoder.frame_rate
         adapter = Adapter(width, config.d_model, frame_rate=rate, **args.speech_adapter_conf)
-    return ComSLModel(
+    model = ComSLModel(
         language_model,
         tokenizer,
         speech_encoder,
         adapter,
-        build_teacher(args, settings),
+        build_teacher(args, settings, language_model),
         settings,
         args.target_lang,
         **getattr(args, "trained_on", {}),
     )
+    if lora := lora_conf(args):
+        add_lora(model, lora)
+    return model
+
+
+def lora_conf(args: argparse.Namespace) -> dict[str, dict]:
+    """Part -> its settings; of most trainings there are none."""
+    return vars(args).get("lora_conf") or {}
 
 
 def choose_encoder(args: argparse.Namespace) -> None:
@@ -65,17 +74,22 @@ def check_parts(args: argparse.Namespace) -> None:
     """DataError: a setting that a part of the model doesn't have, or that makes no sense."""
     check_settings("language_model_conf", LanguageModel, args.language_model_conf)
     check_settings("model_conf", Settings, args.model_conf)
+    check_lora(lora_conf(args))
     if args.speech_encoder is not None:
         encoder = SPEECH_ENCODERS[args.speech_encoder]
         check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
         check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
 
 
-def build_teacher(args: argparse.Namespace, settings: Settings) -> Teacher | None:
+def build_teacher(
+    args: argparse.Namespace, settings: Settings, language_model: LanguageModel
+) -> Teacher | None:
     """The frozen language model, or its head where both sets have its states cached; None where
-    it teaches nothing."""
+    it teaches nothing. The language blocks themselves, where they start from it and LoRA trains."""
     if not args.teacher or "kd_mt" not in settings.coefficients:
         return None
     sets = args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type
     cached = all("teacher" in [name for _, name, _ in data] for data in sets)
+    if "language_model" in lora_conf(args) and args.teacher == args.language_model:
+        return LoraTeacher(language_model, cached)
     return Teacher(LanguageModel(args.teacher), cached, settings.bf16)

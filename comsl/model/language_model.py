@@ -60,6 +60,8 @@ class LanguageModel(nn.Module):
     model of another family.
     """
 
+    lora_targets = ("q_proj", "v_proj")  # of attention: queries and values
+
     def __init__(
         self,
         path: str | Path,

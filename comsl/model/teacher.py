@@ -4,6 +4,7 @@ import torch
 
 from comsl.errors import DataError
 from comsl.model.language_model import Head, LanguageModel
+from comsl.model.lora import without_lora
 from comsl.sequences import Sequences
 
 
@@ -20,6 +21,10 @@ class Teacher:
             language_model.to(torch.bfloat16)
         self.head = language_model.head
         self.language_model = None if cached else language_model
+
+    def translate(self, x: Sequences, y: Sequences) -> torch.Tensor:
+        """Its decoder states (B, N + 2, d)."""
+        return self.language_model.translate(x, y)
 
     @torch.no_grad()
     def __call__(
@@ -43,9 +48,21 @@ class Teacher:
         if cached is None:
             if self.language_model is None:
                 raise DataError("a set lacks the teacher's cached states: run stage 5 again")
-            states = self.language_model.translate(x, y)
+            states = self.translate(x, y)
         elif torch.equal(lengths, y.lengths):
             states = cached
         else:
             raise DataError("the teacher's cached states are of other texts: run stage 5 again")
         return states.to(self.head.weight.dtype), self.head
+
+
+class LoraTeacher(Teacher):
+    """The language blocks that LoRA trains, without what it has added: no second copy."""
+
+    def __init__(self, language_model: LanguageModel, cached: bool = False):
+        self.head = language_model.head
+        self.language_model = None if cached else language_model
+
+    def translate(self, x: Sequences, y: Sequences) -> torch.Tensor:
+        with without_lora(self.language_model):
+            return self.language_model.translate(x, y)

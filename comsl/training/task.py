@@ -93,6 +93,7 @@ class ComSLTask(AbsTask):
             "language_model_conf": "LanguageModel",
             "speech_adapter_conf": "Adapter",
             "preprocessor_conf": "ComSLPreprocessor",
+            "lora_conf": "Lora, by part: language_model, speech_encoder",
         }.items():
             group.add_argument(
                 f"--{name}", action=NestedDictAction, default={}, help=f"Settings of {what}"
