@@ -76,7 +76,7 @@ class Tokenizer:
 
     def languages(self) -> list[str]:
         """Those that it has a code for."""
-        return [lang for lang, row in LANGUAGES.items() if row.mbart in self._vocabulary]
+        return [lang for lang in LANGUAGES if self._token(lang) in self._vocabulary]
 
     def encode(self, text: str, lang: str) -> list[int]:
         """`[code, tokens of text, </s>]`."""

@@ -185,7 +185,7 @@ def test_a_pair_trains_resumes_decodes_and_is_packed(
     translator = SpeechTranslator.from_pretrained(tmp_path / "joint")
     assert not [name for name in translator.model.state_dict() if "lora" in name]
     check_alone_equals_batch(translator, list(waves.values())[:3])
-    packed = tmp_path / "packed.zip"
+    packed = tmp_path / "packed"
     run_tool("pack", "--model", tmp_path / "joint", "--out", packed)
     for path in (speech_encoder, language_model):  # a packed model needs neither
         path.rename(path.with_name("elsewhere"))

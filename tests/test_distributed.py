@@ -133,21 +133,16 @@ def test_deepspeed_finishes_what_another_trainer_began(
 
 
 def test_lora_trains_alike_by_either(data, tiny_lm, tmp_path):  # noqa: F811
-    """Two processes begin it with DistributedDataParallel, and go on with DeepSpeed."""
-    lora = [f"language_model.{setting}" for setting in ("rank=2", "dropout=0.0")]
-    lora = [word for setting in lora for word in ("--lora_conf", setting)]
-
-    def command(folder: Path, epochs: int) -> tuple:
-        return *run(data, tiny_lm, folder, epochs), *lora
-
-    train(*command(tmp_path / "one", EPOCHS), speech="whisper")
-    folder = tmp_path / "two"
+    lora = ["--lora_conf", "language_model.rank=2", "--lora_conf", "language_model.dropout=0.0"]
+    lora += ["--valid_bleu", "false"]
     zero = ["--use_deepspeed", "true", "--deepspeed_config", "conf/deepspeed/zero2.json"]
-    launch(2, folder, arguments(*command(folder, 1), speech="whisper"))
-    launch(2, folder, arguments(*command(folder, EPOCHS), speech="whisper") + zero)
-    check_same(folder, tmp_path / "one")
-    names = torch.load(folder / f"{EPOCHS}epoch.pth", weights_only=True).keys()
-    assert all("lora_" in name for name in names if name.startswith("language_model."))
+    train(*run(data, tiny_lm, tmp_path / "one", EPOCHS), *lora, speech="whisper")
+    for name, options in {"ddp": lora, "zero": lora + zero}.items():
+        command = run(data, tiny_lm, tmp_path / name, EPOCHS)
+        launch(2, tmp_path / name, arguments(*command, speech="whisper") + options)
+        check_same(tmp_path / name, tmp_path / "one")
+        names = torch.load(tmp_path / name / f"{EPOCHS}epoch.pth", weights_only=True).keys()
+        assert all("lora_" in name for name in names if name.startswith("language_model."))
 
 
 @pytest.mark.parametrize(
