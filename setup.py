@@ -1,5 +1,6 @@
 """Package metadata. The versions are those of requirements.txt."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -8,10 +9,12 @@ TOP = Path(__file__).parent
 OPTIONAL = ("deepspeed", "mweralign")
 
 
-def requirements() -> tuple[list[str], list[str]]:
-    """What the package needs, and what its development needs on top."""
-    run, development = (TOP / "requirements.txt").read_text("utf-8").split("# Development")
-    return pins(run), pins(development.partition("\n")[2])
+def requirements() -> list[list[str]]:
+    """What the package needs, what its server needs on top, and its development."""
+    text = (TOP / "requirements.txt").read_text("utf-8")
+    return [
+        pins(part) for part in re.split("^# (?:Server|Development).*", text, flags=re.MULTILINE)
+    ]
 
 
 def pins(text: str) -> list[str]:
@@ -20,7 +23,7 @@ def pins(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-install_requires, development_requires = requirements()
+install_requires, serve_requires, development_requires = requirements()
 
 setup(
     name="comsl",
@@ -34,7 +37,8 @@ setup(
     entry_points={"console_scripts": ["comsl=comsl.__main__:main"]},
     install_requires=install_requires,
     extras_require={
-        "development": development_requires,
+        "serve": serve_requires,
+        "development": serve_requires + development_requires,
         **{
             name: [pin for pin in development_requires if pin.startswith(name)] for name in OPTIONAL
         },

@@ -12,18 +12,16 @@ from conftest import run_tool, write_whisper
 from fake_hub import Hub
 from huggingface_hub import constants
 from safetensors.torch import load_file
+from tiny_models import tiny_comsl
 from transformers import AutoModelForSeq2SeqLM
 
 from comsl import inference
-from comsl.encoders.whisper import WhisperEncoder
 from comsl.errors import DataError
 from comsl.evaluation.card import write_card
 from comsl.inference import SpeechTranslator, load_model
-from comsl.model.adapter import Adapter
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
 from comsl.model.packed import save_packed
-from comsl.model.settings import Settings
 from comsl.tokenizer import Tokenizer
 
 
@@ -36,13 +34,9 @@ def whisper(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(tiny_lm, whisper) -> ComSLModel:
     """A random one, whose encoder has trained its last norm."""
-    torch.manual_seed(0)
-    encoder = WhisperEncoder(str(whisper))
-    encoder.encoder.ln_post.bias.data += 0.1
-    settings = Settings(alpha_mt=0.0, w_ctc=0.3)
-    parts = LanguageModel(tiny_lm), Tokenizer(tiny_lm), encoder, Adapter(16, 32)
-    trained_on = {"languages": ["fr", "it"], "longest": 9.5}
-    return ComSLModel(*parts, settings=settings, **trained_on).eval()
+    model = tiny_comsl(tiny_lm, whisper)
+    model.speech_encoder.encoder.ln_post.bias.data += 0.1
+    return model
 
 
 @pytest.fixture

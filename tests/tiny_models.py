@@ -91,3 +91,21 @@ def write_speech_encoder(kind: str, folder: Path) -> Path:
             torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
     return folder
+
+
+def tiny_comsl(language_model: Path, whisper: Path):
+    """A random ComSLModel of French and Italian on a Whisper of width 16."""
+    from comsl.encoders.whisper import WhisperEncoder
+    from comsl.model.adapter import Adapter
+    from comsl.model.composite import ComSLModel
+    from comsl.model.language_model import LanguageModel
+    from comsl.model.settings import Settings
+    from comsl.tokenizer import Tokenizer
+
+    torch.manual_seed(0)
+    blocks = LanguageModel(language_model)
+    adapter = Adapter(16, blocks.config.d_model)
+    parts = blocks, Tokenizer(language_model), WhisperEncoder(str(whisper)), adapter
+    settings = Settings(alpha_mt=0.0, w_ctc=0.3)
+    model = ComSLModel(*parts, settings=settings, languages=["fr", "it"], longest=9.5)
+    return model.eval()

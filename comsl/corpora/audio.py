@@ -5,6 +5,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -31,37 +32,45 @@ def read_audio(path: Path | str, longest: float = math.inf) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def read_blocks(path: Path | str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
-    """A file's audio, in blocks (T,) of some seconds, float32, mono, 16 kHz.
+def read_blocks(path: Path | str | BinaryIO, skip_damaged: bool = False) -> Iterator[np.ndarray]:
+    """A file's audio, in blocks (T,) of some seconds, float32, mono, 16 kHz. It may be open.
 
     FFmpeg decodes to the file's end, whatever a header says; files that follow one another in one
     (MP3, Ogg) are all heard. skip_damaged: go on after what can't be decoded. DataError, after the
     blocks before it: missing, unreadable, no audio, damaged, samples that are no numbers.
     """
     try:
-        yield from to_blocks(_decode(find_file(Path(path)), skip_damaged))
+        if isinstance(path, Path | str):
+            path = find_file(Path(path))
+        yield from to_blocks(_decode(path, skip_damaged))
     except DataError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"audio file '{path}' can't be read: {reason}") from None
+        raise DataError(f"{_name(path)} can't be read: {reason}") from None
 
 
-def _decode(path: Path, skip_damaged: bool) -> Iterator[tuple[int, np.ndarray]]:
+def _name(path: Path | BinaryIO) -> str:
+    return f"audio file '{path}'" if isinstance(path, Path) else "the recording"
+
+
+def _decode(path: Path | BinaryIO, skip_damaged: bool) -> Iterator[tuple[int, np.ndarray]]:
     """(rate, (channels, T)) of every frame."""
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise DataError(f"no audio file '{path}'")
-    # No protocol but "file": a playlist in it may not lead elsewhere, nor a colon in its name.
-    with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
+    # No protocol but "file": a playlist in it may not lead elsewhere, nor a colon in its name. One
+    # in an open file, which somebody may have sent, leads nowhere.
+    source, protocol = (f"file:{path}", "file") if isinstance(path, Path) else (path, "none")
+    with av.open(source, "r", options={"protocol_whitelist": protocol}) as container:
         stream = container.streams.best("audio")
         if stream is None:
-            raise DataError(f"no audio in '{path}'")
+            raise DataError(f"no audio in {_name(path)}")
         stream.codec_context.thread_count = 1  # threads wouldn't survive a fork
         if stream.codec_context.name == "flac":  # else a damaged frame would be noise
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         for frame in _frames(container, stream, skip_damaged):
             if not frame.sample_rate:
-                raise DataError(f"no audio in '{path}'")
+                raise DataError(f"no audio in {_name(path)}")
             samples = frame.to_ndarray()
             if not frame.format.is_planar:
                 samples = samples.reshape(-1, frame.layout.nb_channels).T

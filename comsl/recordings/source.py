@@ -10,11 +10,14 @@ from comsl.corpora.audio import read_blocks
 from comsl.corpora.samples import array_blocks
 from comsl.errors import DataError
 
-Audio = str | Path | tuple[ArrayLike, float] | Mapping  # {"array", "sampling_rate"}
+# A file; an array with its rate, a pair or {"array", "sampling_rate"}; what `read_speech` gives.
+Audio = str | Path | tuple[ArrayLike, float] | Mapping | Iterator[np.ndarray]
 
 
 def read_speech(audio: Audio) -> Iterator[np.ndarray]:
     """Blocks (T,), float32, mono, 16 kHz, of a file or an array. DataError: it is neither."""
+    if isinstance(audio, Iterator):
+        return audio
     if isinstance(audio, str | Path):
         return read_blocks(audio, skip_damaged=True)
     try:

@@ -130,6 +130,14 @@ def load_system(
     return (translator if name == "comsl" else Cascade(heard, translator)), heard
 
 
+def load_systems(
+    model: str | Path | None = None, whisper: str = "base", device: str | None = None
+) -> tuple[dict[str, System], Detector]:
+    """All of SYSTEMS by their names, and what tells languages apart; parts as `load_system`."""
+    translator, heard = load_system("comsl", model, whisper, device)
+    return {"comsl": translator, "whisper": heard, "cascade": Cascade(heard, translator)}, heard
+
+
 def choose_device(name: str | None) -> str:
     """`name`, or a GPU where there is one. DataError: PyTorch has no such device."""
     import torch

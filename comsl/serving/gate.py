@@ -1,0 +1,63 @@
+"""What stands before a server's routes: who may come in, with how much, and who is counted."""
+
+import hmac
+import time
+from collections.abc import Mapping
+
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from comsl.serving.metrics import Metrics
+
+GUARDED = ("/v1/", "/metrics")
+
+
+class Gate:
+    """ASGI middleware. A request without the key is refused (401), and a body of more than `limit`
+    bytes (413): at once where its length is stated, else as soon as that many have come. What the
+    API answers is counted. key: None: no client needs one."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, limit: int, key: str | None):
+        self.app, self.metrics, self.limit, self.key = app, metrics, limit, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started, path, received = time.monotonic(), scope["path"], 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise HTTPException(413, self._too_large())
+            return message
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and path.startswith("/v1/audio/"):
+                self.metrics.answered(path, message["status"], time.monotonic() - started)
+            await send(message)
+
+        headers = dict(scope["headers"])
+        if self.key and path.startswith(GUARDED) and not self._has_key(headers):
+            app = refusal(401, "this server wants its key: Authorization: Bearer KEY")
+        elif int(headers.get(b"content-length", 0)) > self.limit:
+            app = refusal(413, self._too_large())
+        else:
+            app = self.app
+        await app(scope, limited, counted)
+
+    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
+        sent = headers.get(b"authorization", b"")
+        return hmac.compare_digest(sent, f"Bearer {self.key}".encode())
+
+    def _too_large(self) -> str:
+        return f"an upload of more than {self.limit / 1e6:g} megabytes"
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error as OpenAI's clients expect it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers)

@@ -1,0 +1,346 @@
+"""`comsl serve`: OpenAI's client, bad requests, many clients, and the end."""
+
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import openai
+import pytest
+import soundfile
+import uvicorn
+from conftest import ROOT, run_tool, write_whisper
+from real_speech import prompts
+from tiny_models import tiny_comsl
+
+from comsl.model.packed import save_packed
+from comsl.serving import server as serving
+from comsl.serving.server import Limits, create_app
+
+KEY = "a secret"
+HEAD = (
+    b"POST /v1/audio/translations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a secret\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n"
+)
+LIMITS = Limits(upload=2_000_000, seconds=60, requests=20)
+
+
+class Echo:
+    """A system that says what it was asked; it waits as long as `go_on` is not set."""
+
+    languages, target_lang, longest = ("fr", "zh-CN"), "en", 12.0
+
+    def __init__(self):
+        self.batches, self.go_on = [], threading.Event()
+        self.go_on.set()
+
+    def generate(self, task, waves, langs, **search):
+        self.batches.append(len(waves))
+        assert self.go_on.wait(20)
+        if "zh-CN" in langs:
+            raise RuntimeError("the model fails")
+        return [f"{task} of {lang}, beam {search['beam_size']}" for lang in langs]
+
+    def detect(self, waves, languages):
+        return ["fr"] * len(waves)
+
+
+@contextmanager
+def serving_at(app) -> Iterator[tuple[str, uvicorn.Server]]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def system() -> Echo:
+    return Echo()
+
+
+@pytest.fixture(scope="module")
+def url(system) -> Iterator[str]:
+    app = create_app({"comsl": system, "whisper": Echo()}, system, LIMITS, KEY)
+    with serving_at(app) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def client(url) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """A prompt of one piece."""
+    return flac(prompts()[0])
+
+
+def flac(samples: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16000, format="FLAC")
+    return buffer.getvalue()
+
+
+def test_the_official_client_translates_and_transcribes(client, clip):
+    translation = client.audio.translations.create(file=("a.flac", clip), model="comsl")
+    assert translation.text == "st of fr, beam 5"
+    options = {"file": ("a.flac", clip), "model": "whisper-1", "language": "fr"}
+    assert client.audio.transcriptions.create(**options).text == "asr of fr, beam 5"
+    whole = client.audio.transcriptions.create(**options, response_format="verbose_json")
+    (segment,) = whole.segments
+    assert (whole.task, whole.language, whole.text) == ("transcribe", "fr", segment.text)
+    assert 0 < segment.start < segment.end <= whole.duration == round(len(prompts()[0]) / 16000, 3)
+    srt = client.audio.transcriptions.create(**options, response_format="srt")
+    assert srt.startswith("1\n00:00:00,")
+    assert "asr of fr, beam 5" in srt
+    vtt = client.audio.translations.create(
+        file=("a.flac", clip), model="comsl", response_format="vtt"
+    )
+    assert vtt.startswith("WEBVTT")
+    assert [model.id for model in client.models.list()] == ["comsl", "whisper"]
+
+
+def test_what_a_browser_records_is_heard(client):
+    """Opus in WebM, without a length in its header, is read to its end."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm", options={"live": "1"}) as container:
+        stream = container.add_stream("libopus", rate=48000)
+        frame = av.AudioFrame.from_ndarray(prompts()[0][None], "flt", "mono")
+        frame.sample_rate = 16000
+        resampler = av.AudioResampler("flt", "mono", 48000)
+        for part in resampler.resample(frame) + resampler.resample(None):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    heard = client.audio.translations.create(
+        file=("../../x.webm", buffer.getvalue()), model="comsl", response_format="verbose_json"
+    )
+    assert heard.duration == pytest.approx(len(prompts()[0]) / 16000, abs=0.1)
+    assert heard.text
+
+
+def test_segments_become_subtitles(url):
+    cues = {"segments": [{"start": 1.5, "end": 3, "text": "R&B, again."}], "format": "vtt"}
+    shown = "00:00:01.500 --> 00:00:03.000\nR&amp;B, again."
+    assert shown in post(url, "subtitles", cues)
+
+
+def post(url: str, path: str, content: dict) -> str:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/{path}", json.dumps(content).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def playlist(target: Path) -> bytes:
+    return (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{target}\n#EXT-X-ENDLIST\n".encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "complaint"),
+    [
+        ({"file": ("a.flac", b"not audio" * 99)}, 400, "the recording can't be read"),
+        ({"file": ("a.flac", b"")}, 400, "the recording can't be read"),
+        ({"file": ("a.wav", "silent.wav")}, 200, ""),
+        ({"file": ("a.mp3", "playlist")}, 400, "the recording can't be read"),
+        ({"language": "de"}, 400, "language 'de' isn't one of the model's: fr zh-CN"),
+        ({"language": "klingon"}, 400, "unknown language code 'klingon'"),
+        ({"model": "gpt"}, 404, "no model 'gpt': there are comsl whisper"),
+        ({"response_format": "mp3"}, 400, "response_format: Input should be 'json', 'text'"),
+        ({"file": ("a.flac", b"x" * 2_100_000)}, 413, "an upload of more than 2 megabytes"),
+        ({"file": ("a.flac", "long")}, 413, "a recording of over 60 seconds"),
+        ({"language": "zh"}, 500, "a fault of the server: its log says more"),
+    ],
+)
+def test_a_bad_request_has_its_status_and_the_server_lives_on(
+    client, clip, tmp_path, options, status, complaint
+):
+    (tmp_path / "secret.mp3").write_bytes(clip)
+    contents = {
+        "silent.wav": flac(np.zeros(16000)),
+        "playlist": playlist(tmp_path / "secret.mp3"),
+        "long": flac(np.zeros(61 * 16000)),
+    }
+    options = {"file": ("a.flac", clip), "model": "comsl"} | options
+    name, content = options["file"]
+    options["file"] = name, contents.get(content, content)
+    if status == 200:
+        assert client.audio.transcriptions.create(**options).text == complaint
+    else:
+        with pytest.raises(openai.APIStatusError) as refused:
+            client.audio.transcriptions.create(**options)
+        assert refused.value.status_code == status
+        assert refused.value.body["message"].startswith(complaint)
+    assert client.audio.translations.create(file=("a.flac", clip), model="comsl").text
+
+
+def test_two_gigabytes_are_refused_before_they_come(url):
+    with connect(url) as connection:
+        connection.sendall(HEAD + b"Content-Length: 2147483648\r\n\r\n")
+        assert b" 413 " in connection.recv(1000).splitlines()[0]
+
+
+def test_an_endless_upload_is_refused(url):
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with connect(url) as connection:
+        connection.sendall(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+            b'42\r\n--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\r\n'
+        )
+        for _ in range(40):
+            connection.sendall(chunk)
+        assert b" 413 " in connection.recv(1000).splitlines()[0]
+
+
+def connect(url: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20)
+
+
+def test_a_key_is_asked_for(url, clip):
+    stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="another", max_retries=0)
+    with pytest.raises(openai.AuthenticationError, match="wants its key"):
+        stranger.audio.translations.create(file=("a.flac", clip), model="comsl")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{url}/metrics")
+    with urllib.request.urlopen(f"{url}/health") as health:
+        known = {"comsl": ["fr", "zh-CN"], "whisper": ["fr", "zh-CN"]}
+        assert json.load(health) == {"status": "ok", "models": known, "key": True}
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for it."""
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it didn't happen")
+
+
+def gauge(url: str, name: str) -> float:
+    """One of /metrics."""
+    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request) as answer:
+        lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines())
+    return float(lines[f"comsl_{name}"])
+
+
+def test_clients_at_once_share_batches_and_too_many_are_told_to_wait(system, client, url, clip):
+    system.batches.clear()
+    system.go_on.clear()
+
+    def ask(_) -> str:
+        options = {"file": ("a.flac", clip), "model": "comsl", "extra_body": {"language": "fr"}}
+        return client.audio.translations.create(**options).text
+
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask, 0)]
+        until(lambda: system.batches)
+        asked += [pool.submit(ask, number) for number in range(19)]
+        until(lambda: gauge(url, "waiting_pieces") == 19)
+        with pytest.raises(openai.InternalServerError, match="too many requests") as refused:
+            ask(0)
+        assert refused.value.status_code == 503
+        assert refused.value.response.headers["Retry-After"] == "2"
+        system.go_on.set()
+        assert {answer.result() for answer in asked} == {"st of fr, beam 5"}
+    assert sum(system.batches) == 20
+    assert max(system.batches) == 16
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone(system, client, url, clip):
+    system.batches.clear()
+    system.go_on.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.audio.translations.create, file=("a.flac", clip), model="comsl")
+        until(lambda: system.batches)
+        hasty = client.with_options(timeout=0.5)
+        with pytest.raises(openai.APITimeoutError):
+            hasty.audio.translations.create(file=("a.flac", clip), model="comsl")
+        until(lambda: gauge(url, "open_requests") == 1)
+        system.go_on.set()
+        assert first.result().text
+    assert client.audio.translations.create(file=("a.flac", clip), model="comsl").text
+    assert system.batches == [1, 1]
+
+
+def test_a_full_disk_is_told(client, clip, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(serving, "read_blocks", full)
+    with pytest.raises(openai.InternalServerError, match="no room for the upload") as refused:
+        client.audio.translations.create(file=("a.flac", clip), model="comsl")
+    assert refused.value.status_code == 507
+
+
+def test_what_was_begun_is_answered_before_the_end(clip):
+    system = Echo()
+    system.go_on.clear()
+    app = create_app({"comsl": system}, system, LIMITS)
+    with ThreadPoolExecutor(1) as pool, serving_at(app) as (url, server):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        options = {"file": ("a.flac", clip), "model": "comsl"}
+        asked = pool.submit(client.audio.translations.create, **options)
+        until(lambda: system.batches)
+        server.should_exit = True
+        threading.Timer(0.5, system.go_on.set).start()
+        assert asked.result().text == "st of fr, beam 5"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--port", "{taken}"], "Address already in use; choose another by --host, --port"),
+        (["--host", "0.0.0.0"], "whoever reaches it could use it; set COMSL_API_KEY to a key"),
+        (["--port", "99999"], "--port 99999: from 0, which chooses one, to 65535"),
+        (["--batch_size", "0"], "--batch_size 0: at least 1, please"),
+        (["--port", "0", "--model", "nothing"], "nothing: no such file"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(monkeypatch, options, complaint):
+    monkeypatch.delenv("COMSL_API_KEY", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        done = run_tool("serve", *(word.format(taken=taken) for word in options), check=False)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_command(tmp_path, tiny_lm, clip):
+    """Served, asked, stopped."""
+    save_packed(tiny_comsl(tiny_lm, write_whisper(tmp_path / "whisper.pt")), tmp_path / "model")
+    command = [sys.executable, "-m", "comsl", "serve", "--model", tmp_path / "model", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().split()[1]
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            options = {"language": "fr", "response_format": "verbose_json"}
+            heard = client.audio.transcriptions.create(
+                file=("a.flac", clip), model="comsl", **options
+            )
+            assert heard.language == "fr"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
