@@ -28,6 +28,7 @@ test_set="test"          # set to decode and score
 text_only=false          # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=                     # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=              # set of transcribed speech to translate into further training data
+shards=false             # composite training reads shards in sequence: for thousands of hours (stages 5 and 6)
 further_sets=            # sets of stage 1 to train the composite model on too, such as "untranscribed"
 min_duration=0.1 max_duration=30.0 # of a clip, in seconds; the speech encoder's window is 30
 max_dropped=0.05         # share of clips that may be unusable before stage 2 fails
@@ -95,6 +96,7 @@ for set in $further_sets; do train_set+=_and_$set; done
 encoder=$dumpdir/$recipe/encoder${train_set#train}
 if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher${train_set#train}
+sharded=$dumpdir/$recipe/shards_of_$(basename "$encoder")
 
 # conf/train_asterisk_joint.yaml and conf/modality_gap/waco.yaml are asterisk_joint_modality_gap_waco.
 experiment_name() {
@@ -237,6 +239,11 @@ cache_states() { # [--deletable]
   once "$teacher" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm" by target_lang -- \
     share teacher "$teacher" python -m comsl.bin.extract_teacher --raw "$raw" --sets "$train_set dev" \
     --language_model "$exp/lm" --target_lang "$target_lang"
+  if $shards; then
+    once "$sharded" --earlier here "$@" from "$raw" "$raw/$train_set" cached "$encoder" "$teacher" -- \
+      python -m comsl.bin.write_shards --raw "$raw/$train_set" --encoder "$encoder/$train_set" \
+      --teacher "$teacher/$train_set" --out "$sharded"
+  fi
 }
 
 if run_stage 5 "features: states of the frozen speech encoder and of the frozen language model"; then
@@ -251,6 +258,7 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
   options=(--train_set "$train_set" --encoder "$encoder" --teacher_states "$teacher" --top_blocks "$top_blocks"
     --language_model "$start" --teacher "$exp/lm"
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
+  if $shards; then options+=(--shards "$sharded") && settings+=(shards); fi
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
   adapter=$exp/adapter.pth from=() # it starts at random where none is given

@@ -13,6 +13,7 @@ from miniature_covost2 import ENGLISH, FAULTS, NEW, SENTENCES, write_corpora
 from comsl.corpora import kaldi
 from comsl.inference import SpeechTranslator
 from comsl.tokenizer import Tokenizer
+from comsl.training.shards import Shards
 
 CONF = ROOT / "egs2/covost2/comsl1/conf"
 # What the recipe's configurations change for this size.
@@ -48,6 +49,7 @@ def work(tmp_path_factory, warm_top) -> Path:
     env = {name: str(work / folder) for name, folder in folders.items()}
     command = [
         *(warm_top / "egs2/covost2/comsl1/run.sh", "--pseudo_set", "untranslated", "--nj", "2"),
+        *("--shards", "true"),
         *("--language_model", write_mbart50(work / "mbart-large-50", texts)),
         *("--speech_encoder", write_whisper(work / "whisper.pt"), *write_configs(work)),
         *("--local_data_opts", "--max_dropped 0.5 --min_coverage 0.7"),
@@ -84,6 +86,8 @@ def test_pseudo_data_hold_nothing_of_dev_and_test(work):
     assert both == known | pseudo
     states = work / "dump/covost2/encoder_with_pseudo/train_with_pseudo/feats.scp"
     assert kaldi.read_table(states).keys() == both.keys()
+    shards = Shards.open(work / "dump/covost2/shards_of_encoder_with_pseudo")
+    assert {row["id"] for row in shards.read(0, ["audio", "teacher"])} == both.keys()
 
 
 def test_the_report_has_the_papers_form(work):

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isqrt
 from pathlib import Path
 
@@ -67,34 +67,7 @@ class BucketBatchSampler(AbsSampler):
 
     def _batches(self, keys: list[str], edge: float) -> list[tuple[str, ...]]:
         """Of all utterances; edge: where the first bucket ends, 0 to 1, in buckets."""
-        return list(self._cut(self._order(keys, edge)))
-
-    def _order(self, keys: list[str], edge: float) -> list[str]:
-        """All utterances, neighbours being alike."""
-        lengths = self.lengths
-        batches = sum(map(sum, lengths.values())) // self.batch_bins
-        number = 2 * isqrt(batches) + 1  # several batches each
-        buckets = [[] for _ in range(number + 1)]
-        total, before = sum(speech for *_, speech in lengths.values()), 0
-        for key in sorted(keys, key=lambda key: lengths[key][-1]):
-            buckets[int(number * before / total + edge)].append(key)
-            before += lengths[key][-1]
-        for place, bucket in enumerate(buckets):
-            bucket.sort(key=lambda key: sum(lengths[key][:-1]), reverse=place % 2 == 1)
-        return [key for bucket in buckets for key in bucket]
-
-    def _cut(self, order: list[str]) -> Iterator[tuple[str, ...]]:
-        batch, longest = [], (0,) * len(self.names)
-        for left, key in zip(range(len(order), 0, -1), order, strict=True):
-            grown = tuple(map(max, longest, self.lengths[key]))
-            full = (len(batch) + 1) * sum(grown) > self.batch_bins
-            # What is left over must do for a batch as well.
-            if full and len(batch) >= self.min_batch_size and left >= self.min_batch_size:
-                yield tuple(batch)
-                batch, grown = [], self.lengths[key]
-            batch.append(key)
-            longest = grown
-        yield tuple(batch)
+        return cut_batches(keys, self.lengths, self.batch_bins, self.min_batch_size, edge)
 
     def padding(self) -> dict[str, float]:
         """Share of the padded elements that are padding, by shape file, and of all together."""
@@ -119,6 +92,54 @@ class BucketBatchSampler(AbsSampler):
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         """Batches that stay the same, as in validation."""
         return iter([batch[self.share] for batch in self.batches])
+
+
+def cut_batches[Key](
+    keys: list[Key],
+    lengths: Mapping[Key, tuple[int, ...]],
+    batch_bins: int,
+    min_batch_size: int = 1,
+    edge: float = 0.0,
+) -> list[tuple[Key, ...]]:
+    """Batches of utterances that are alike, as BucketBatchSampler says. lengths: of each, those of
+    the speech last; edge: where the first bucket ends, 0 to 1, in buckets."""
+    order = _order(keys, lengths, batch_bins, edge)
+    return list(_cut(order, lengths, batch_bins, min_batch_size))
+
+
+def _order[Key](
+    keys: list[Key], lengths: Mapping[Key, tuple[int, ...]], batch_bins: int, edge: float
+) -> list[Key]:
+    """All utterances, neighbours being alike."""
+    batches = sum(map(sum, lengths.values())) // batch_bins
+    number = 2 * isqrt(batches) + 1  # several batches each
+    buckets = [[] for _ in range(number + 1)]
+    total, before = sum(speech for *_, speech in lengths.values()), 0
+    for key in sorted(keys, key=lambda key: lengths[key][-1]):
+        buckets[int(number * before / total + edge)].append(key)
+        before += lengths[key][-1]
+    for place, bucket in enumerate(buckets):
+        bucket.sort(key=lambda key: sum(lengths[key][:-1]), reverse=place % 2 == 1)
+    return [key for bucket in buckets for key in bucket]
+
+
+def _cut[Key](
+    order: list[Key],
+    lengths: Mapping[Key, tuple[int, ...]],
+    batch_bins: int,
+    min_batch_size: int,
+) -> Iterator[tuple[Key, ...]]:
+    batch, longest = [], ()
+    for left, key in zip(range(len(order), 0, -1), order, strict=True):
+        grown = tuple(map(max, longest or lengths[key], lengths[key]))
+        full = (len(batch) + 1) * sum(grown) > batch_bins
+        # What is left over must do for a batch as well.
+        if full and len(batch) >= min_batch_size and left >= min_batch_size:
+            yield tuple(batch)
+            batch, grown = [], lengths[key]
+        batch.append(key)
+        longest = grown
+    yield tuple(batch)
 
 
 def is_in_buckets(batch_type: str, shape_files: list[str]) -> bool:

@@ -33,6 +33,7 @@ from comsl.training.command_line import espnet_words
 from comsl.training.fitting import train_fitting
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
+from comsl.training.shards import Plan, ShardIterFactory, Shards
 from comsl.training.trainer import ComSLTrainer, added_statistics
 from comsl.training.training_speech import describe_speech
 from comsl.training.updates import settle_length
@@ -60,6 +61,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse
     group.add_argument(
         "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
     )
+    group.add_argument("--shards", type=str_or_none, help="Folder to read the training set from")
     group.add_argument(
         "--further_phase_conf",
         action=NestedDictAction,
@@ -195,7 +197,10 @@ class ComSLTask(AbsTask):
     def build_sequence_iter_factory(
         cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
     ) -> AbsIterFactory:
-        """ESPnet's, but with a BucketBatchSampler for speech where batch_type is `numel`."""
+        """ESPnet's, but with a BucketBatchSampler for speech where batch_type is `numel`, and in
+        training from shards where there are any."""
+        if args.shards and iter_options.train:
+            return cls.build_shard_iter_factory(args, iter_options)
         shapes = iter_options.shape_files
         if not is_in_buckets(iter_options.batch_type, shapes):
             return super().build_sequence_iter_factory(args, iter_options, mode)
@@ -215,6 +220,34 @@ class ComSLTask(AbsTask):
             seed=args.seed,
             shuffle=iter_options.train,
             num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
+
+    @classmethod
+    def build_shard_iter_factory(
+        cls, args: argparse.Namespace, iter_options: IteratorOptions
+    ) -> ShardIterFactory:
+        """Of the shards' fields those that the configuration takes. DataError: they lack one."""
+        shards = Shards.open(Path(args.shards))
+        speech = "states" if args.speech_encoder == "cached" else "audio"
+        places = {"speech": speech, "teacher": "teacher"}
+        names = [name for _, name, _ in args.train_data_path_and_name_and_type]
+        fields = {name: places[name] for name in names if name in places}
+        if lost := set(fields.values()) - set(shards.fields):
+            raise DataError(f"{args.shards}: no {min(lost)} in these shards; rerun stage 5")
+        if not iter_options.num_iters_per_epoch:
+            raise DataError("shards: set num_iters_per_epoch, after which a checkpoint is written")
+        rank, world = 0, 1
+        if iter_options.distributed:
+            rank, world = distributed.get_rank(), distributed.get_world_size()
+        plan = Plan(shards, iter_options.batch_bins // world, args.seed, rank, world)
+        return ShardIterFactory(
+            plan,
+            fields,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            num_workers=args.num_workers,
+            preprocess=iter_options.preprocess_fn,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
         )

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
@@ -60,7 +61,8 @@ class ComSLTrainer(Trainer):
     def run(cls, model, optimizers, train_iter_factory, trainer_options, **kwargs) -> None:
         if trainer_options.resume:
             restore_checkpoint(Path(trainer_options.output_dir))
-        if trainer_options.auto_batch and cls.tries_batches:
+        known = isinstance(train_iter_factory, SequenceIterFactory)
+        if trainer_options.auto_batch and cls.tries_batches and known:
             device = "cuda" if trainer_options.ngpu > 0 else "cpu"
             try_largest(model, optimizers, train_iter_factory, device)
         super().run(
