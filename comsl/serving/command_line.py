@@ -19,7 +19,10 @@ EVERY = 10  # seconds between two lines of progress
 
 def parse_args(description: str) -> argparse.Namespace:
     """The options of both commands. DataError: two of them that do not go together."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog="example: %(prog)s --format srt --output_dir subtitles talk.mp3 recordings/",
+    )
     add = parser.add_argument
     add(
         "files",
@@ -28,19 +31,20 @@ def parse_args(description: str) -> argparse.Namespace:
         help="recording in any format that FFmpeg reads, video too; a folder of them; - for"
         " standard input",
     )
-    add("--lang", help="language that is spoken, such as fr; without it, Whisper finds it out")
-    add("--format", default="txt", choices=FORMATS, help="of the output (default: txt)")
     add(
-        "--output_dir",
-        type=Path,
-        help="folder for a file of text each; without it, they are printed",
+        "--lang", help="language spoken in the recordings, such as fr (default: Whisper detects it)"
     )
-    add("--model", help="experiment's folder, packed model, or id of one on the Hugging Face hub")
-    add("--system", default="comsl", choices=SYSTEMS, help="what translates (default: comsl)")
+    add("--format", default="txt", choices=FORMATS, help="format of the output (default: txt)")
+    add("--output_dir", type=Path, help="write a file per recording to this folder, print nothing")
+    add(
+        "--model",
+        help="experiment, packed model or its id on the Hugging Face hub (default: comsl's own)",
+    )
+    add("--system", default="comsl", choices=SYSTEMS, help="system to use (default: comsl)")
     add("--whisper_model", default="base", help="Whisper's size or checkpoint (default: base)")
-    add("--beam_size", type=int, default=5, help="beams of the search (default: 5)")
-    add("--batch_size", type=int, default=16, help="pieces of speech at a time (default: 16)")
-    add("--device", help="cpu, cuda, cuda:1, ...; without it, a GPU where there is one")
+    add("--beam_size", type=int, default=5, help="beam size of the search (default: 5)")
+    add("--batch_size", type=int, default=16, help="stretches of speech per batch (default: 16)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     args = parser.parse_intermixed_args()
     for name in ("beam_size", "batch_size"):
         if getattr(args, name) < 1:
