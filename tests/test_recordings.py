@@ -73,8 +73,9 @@ def test_speech_alone_is_found_where_it_is(recording):
 
 def test_the_pieces_are_the_same_in_whatever_blocks_the_audio_comes(recording):
     wave, _ = recording
+    wave = wave[60 * RATE :]
     expected = list(cut([wave], 6.0))
-    for size in (100, 5000, 30 * RATE):
+    for size in (1000, 30 * RATE):
         blocks = (wave[start : start + size] for start in range(0, len(wave), size))
         for found, piece in zip(cut(blocks, 6.0), expected, strict=True):
             assert (found.start, found.end) == (piece.start, piece.end)
