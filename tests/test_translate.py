@@ -18,7 +18,7 @@ from real_speech import prompts
 from comsl.__main__ import main
 from comsl.serving import command_line
 
-RATE = 16000
+RATE, GAP = 16000, 60  # samples a second; seconds
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 
 
@@ -49,10 +49,12 @@ def whisper(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def talks(tmp_path_factory) -> Path:
-    """A folder: two recordings, of two sentences and of one, a text, and a silent recording."""
+    """A folder: a recording of two sentences with a minute of silence between them and one of noise
+    at -80 dBFS after them, one of a sentence, a silent one, and a text."""
     folder = tmp_path_factory.mktemp("talks")
     one, two, three = prompts()[:3]
-    both = np.concatenate([one, np.zeros(5 * RATE, np.float32), two])
+    noise = np.random.default_rng(0).normal(scale=1e-4, size=GAP * RATE)
+    both = np.concatenate([one, 0 * noise, two, noise])
     soundfile.write(folder / "two.flac", both, RATE)
     (folder / "deep er").mkdir()
     soundfile.write(folder / "deep er" / "one.WAV", three, RATE)
@@ -72,13 +74,13 @@ def test_a_folder_becomes_a_folder_of_texts(model, whisper, talks, tmp_path):
 
     found = json.loads((tmp_path / "two.json").read_text())
     assert found["file"] == str(talks / "two.flac")
-    assert found["duration"] == pytest.approx(15.45, abs=0.01)
+    assert found["duration"] == pytest.approx(2 * GAP + 10.45, abs=0.01)
     assert found["detected"]
     assert found["language"] in ("fr", "it")
     assert found["text_language"] == "en"
     first, second = found["segments"]
     assert first["end"] == pytest.approx(len(prompts()[0]) / RATE, abs=0.3)
-    assert second["start"] == pytest.approx(len(prompts()[0]) / RATE + 5, abs=0.3)
+    assert second["start"] == pytest.approx(len(prompts()[0]) / RATE + GAP, abs=0.3)
     assert found["text"] == f"{first['text']} {second['text']}"
     assert (tmp_path / "two.txt").read_text() == f"{first['text']}\n{second['text']}\n"
     rows = (tmp_path / "two.tsv").read_text().splitlines()
@@ -183,4 +185,4 @@ def test_whisper_hears_what_is_said_and_when(talks):
     first, second = found["segments"]
     assert "appuyer sur un" in first["text"]
     assert "vérifier le numéro" in second["text"]
-    assert second["start"] == pytest.approx(len(prompts()[0]) / RATE + 5, abs=0.3)
+    assert second["start"] == pytest.approx(len(prompts()[0]) / RATE + GAP, abs=0.3)
