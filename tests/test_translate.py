@@ -16,6 +16,7 @@ from conftest import call, write_whisper
 from real_speech import prompts
 
 from comsl.__main__ import main
+from comsl.inference import SpeechTranslator
 from comsl.serving import command_line
 
 RATE, GAP = 16000, 60  # samples a second; seconds
@@ -164,6 +165,20 @@ def test_what_makes_no_sense_is_one_line(model, talks, options, status, complain
     assert (done.returncode, done.stdout) == (status, "")
     (line,) = [line for line in done.stderr.splitlines() if "error: " in line]
     assert complaint in line
+
+
+def test_a_cascade_translates_what_whisper_hears(model, whisper, talks):
+    def said(command: str, system: str) -> str:
+        options = ("--model", model, "--whisper_model", whisper, "--lang", "fr", "--beam_size", 2)
+        done = call(main, command, talks / "deep er", "--system", system, "--format=json", *options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["text"]
+
+    transcript = said("transcribe", "whisper")
+    assert transcript
+    assert said("transcribe", "cascade") == transcript
+    translator = SpeechTranslator.from_pretrained(model)
+    assert said("translate", "cascade") == translator.translate_text(transcript, "fr", beam_size=2)
 
 
 def test_a_folder_without_recordings(tmp_path):
