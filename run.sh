@@ -23,7 +23,7 @@ datadir=data dumpdir=dump expdir=exp # prepared corpora, features, and results g
 # Data
 recipe=                  # name of the recipe, and of its folders
 data_sh='' local_data_opts='' # the recipe's data preparation, and further options of it
-langs='' target_lang=en  # source languages, Common Voice codes such as "fr it", and that of the translations
+langs='' target_lang=en  # source languages, Common Voice codes such as "fr it", that of the translations, or several (utt2target)
 test_set="test"          # set to decode and score
 text_only=false          # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=                     # table of a corpus of your own, see egs2/tsv/comsl1

@@ -88,17 +88,22 @@ def load_weights[Model: torch.nn.Module](model: Model, checkpoint: Path) -> Mode
 
 class SpeechTranslator:
     """Translates and transcribes speech, and translates text, with one trained model, into the
-    language that it was trained for.
+    language that it was trained for, or into one of them.
 
     >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed")
     >>> translator.translate("prompt.flac", src_lang="fr")
     """
 
-    def __init__(self, model: ComSLModel, file: Path | None = None):
-        """file: where the model is from, for those who ask."""
+    def __init__(self, model: ComSLModel, file: Path | None = None, target_lang: str | None = None):
+        """file: where the model is from, for those who ask; target_lang: of what it translates
+        into, the first where none is named. DataError: it wasn't trained for that."""
         self.model, self.file = model.eval(), file
         self.tokenizer = model.tokenizer
-        self.target_lang = model.target_lang
+        self.targets = model.target_lang.split()
+        self.target_lang = target_lang or self.targets[0]
+        if self.target_lang not in self.targets:
+            known = " ".join(self.targets)
+            raise DataError(f"the model doesn't translate into '{target_lang}', but into: {known}")
         self.device = next(model.parameters()).device
         self.languages = model.languages or self.tokenizer.languages()
 
@@ -109,13 +114,16 @@ class SpeechTranslator:
         return self.model.longest or self.model.speech_encoder.max_samples() / RATE
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> "SpeechTranslator":
-        """Load a packed model's folder, an experiment's, one of its checkpoints, or a hub id.
+    def from_pretrained(
+        cls, path: str | Path, device: str = "cpu", target_lang: str | None = None
+    ) -> "SpeechTranslator":
+        """Load a packed model's folder, an experiment's, one of its checkpoints, or a hub id, to
+        translate into a language (see the class).
 
         DataError where none of these is found.
         """
         file = find_model(path)
-        return cls(load_model(file).to(device), file)
+        return cls(load_model(file).to(device), file, target_lang)
 
     def check(self, waves: Mapping[str, Wave]) -> None:
         """DataError names the utterance that is longer than the speech encoder's window."""
@@ -161,15 +169,15 @@ class SpeechTranslator:
         return texts if isinstance(audio, list) else texts[0]
 
     @torch.inference_mode()
-    def score(self, wave: np.ndarray, text: str, lang: str) -> tuple[float, int]:
+    def score(self, wave: np.ndarray, text: str, lang: str, target_lang: str) -> tuple[float, int]:
         """`- log p(text | speech)`, the teacher-forced ST loss, and its number of tokens.
 
-        wave: (samples,) at 16 kHz; text: a translation, whose tokens and `</s>` count, its language
-        code not.
+        wave: (samples,) at 16 kHz; text: a translation into target_lang, whose tokens and `</s>`
+        count, its language code not.
         """
         speech = self._pad([wave])
         code = torch.tensor([self.tokenizer.code(lang)], device=self.device)
-        y = self._pad([self.tokenizer.encode(text, self.target_lang)])
+        y = self._pad([self.tokenizer.encode(text, target_lang)])
         e_s = self.model.embed_speech(speech.values, speech.lengths, code)
         branch = Branch(y, self.model.encode_speech(e_s)[0])
         groups = self.model.decode({"st": branch}, None)
@@ -184,13 +192,15 @@ class SpeechTranslator:
         langs: list[str],
         batch_size: int = 32,
         on_batch: Callable[[dict[int, str]], None] = lambda texts: None,
+        targets: list[str] | None = None,
         **search: float,
     ) -> list[str]:
         """Texts of waveforms (samples,) at 16 kHz (`st`, `asr`) or of texts (`mt`).
 
         Inputs of like length share a batch; languages may mix; an empty text has an empty one.
         on_batch: called with the texts of every batch as it is done, by the place of its input.
-        search: as `LanguageModel.generate`. A warning says how many texts were cut.
+        targets: languages of the translations, where they are not the translator's; search: as
+        `LanguageModel.generate`. A warning says how many texts were cut.
         """
 
         def read(batch: list[int]) -> list[np.ndarray] | list[str]:
@@ -201,9 +211,11 @@ class SpeechTranslator:
         if results:
             on_batch(results)
         lengths = {i: len(item) for i, item in enumerate(inputs) if i not in results}
+        targets = langs if task == "asr" else targets or [self.target_lang] * len(langs)
         cut = 0
         for batch, rows in read_ahead(read, _batches(lengths, batch_size)):
-            ids = self._generate(task, rows, [langs[index] for index in batch], **search)
+            codes = ([table[index] for index in batch] for table in (langs, targets))
+            ids = self._generate(task, rows, *codes, **search)
             cut += sum(self.tokenizer.eos_id not in row[1:] for row in ids)
             texts = dict(zip(batch, map(self.tokenizer.decode, ids), strict=True))
             on_batch(texts)
@@ -212,9 +224,11 @@ class SpeechTranslator:
             logger.warning("%d of %d texts were cut at the limit of tokens", cut, len(inputs))
         return [results[index] for index in range(len(inputs))]
 
-    def _generate(self, task: str, inputs: list, langs: list[str], **search: float):
+    def _generate(
+        self, task: str, inputs: list, langs: list[str], targets: list[str], **search: float
+    ):
         codes = [self.tokenizer.code(lang) for lang in langs]
-        target = codes if task == "asr" else [self.tokenizer.code(self.target_lang)] * len(codes)
+        target = [self.tokenizer.code(lang) for lang in targets]
         target = torch.tensor(target, device=self.device)
         if task == "mt":
             texts = zip(inputs, langs, strict=True)

@@ -51,6 +51,7 @@ def generate(
     langs: list[str],
     path: Path,
     batch_size: int = 32,
+    targets: list[str] | None = None,
     **search: float,
 ) -> list[str]:
     """`translator.generate`, with every batch in the journal at `path` and a line of progress.
@@ -59,8 +60,10 @@ def generate(
     caller removes it once the texts are safe.
     """
     journal = Journal(path, [_stamp(translator.file), task, search])
-    keys = [_key(item, lang) for item, lang in zip(inputs, langs, strict=True)]
-    todo = dict(zip(keys, zip(inputs, langs, strict=True), strict=True))
+    targets = targets or [translator.target_lang] * len(langs)
+    rows = list(zip(inputs, langs, targets, strict=True))
+    todo = {_key(*row): row for row in rows}
+    keys = list(map(lambda row: _key(*row), rows))
     todo = {key: item for key, item in todo.items() if key not in journal.texts}
     order, start = list(todo), time.monotonic()
     known, before = len(set(keys)) - len(todo), len(journal.texts)
@@ -72,14 +75,15 @@ def generate(
         done = known + len(journal.texts) - before
         logging.info(f"{task}: {done}/{known + len(todo)}, {time.monotonic() - start:.0f} s")
 
-    items, item_langs = ([todo[key][i] for key in order] for i in range(2))
-    translator.generate(task, items, item_langs, batch_size, keep, **search)
+    items, item_langs, item_targets = ([todo[key][i] for key in order] for i in range(3))
+    translator.generate(task, items, item_langs, batch_size, keep, item_targets, **search)
     return [journal.texts[key] for key in keys]
 
 
-def _key(item: Wave | str, lang: str) -> str:
+def _key(item: Wave | str, lang: str, target: str) -> str:
     """Changes with a text, or with a file's path, size or time."""
-    return f"{lang} {item}" if isinstance(item, str) else f"{lang} {_stamp(Path(item.path))}"
+    what = item if isinstance(item, str) else _stamp(Path(item.path))
+    return f"{lang} {target} {what}"
 
 
 def _stamp(file: Path) -> str:

@@ -19,12 +19,12 @@ class Interrupted(SpeechTranslator):
         super().__init__(translator.model, translator.file)
         self.left, self.decoded = batches, 0
 
-    def _generate(self, task, inputs, langs, **search):
+    def _generate(self, task, inputs, langs, targets, **search):
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
         self.decoded += len(inputs)
-        return super()._generate(task, inputs, langs, **search)
+        return super()._generate(task, inputs, langs, targets, **search)
 
 
 @pytest.fixture(scope="module")

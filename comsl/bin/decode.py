@@ -6,6 +6,7 @@ from pathlib import Path
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
+from comsl.corpora.targets import read_targets
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.parts import Job, add_options, make_part
@@ -87,6 +88,8 @@ def decode(
     utterances = job.share(
         {(name, key): len(item) for name, table in tables.items() for key, item in table.items()}
     )
+    known = " ".join(translator.targets)
+    targets = {name: read_targets(args.raw / name, table, known) for name, table in tables.items()}
     texts = generate(
         translator,
         task,
@@ -94,6 +97,7 @@ def decode(
         [sets[name] for name, _ in utterances],
         journal := part / f"text.{suffix}.jsonl",
         args.batch_size,
+        [targets[name][utterance] for name, utterance in utterances],
         **{name: getattr(args, name) for name in SEARCH},
     )
     for name in sets:

@@ -10,6 +10,7 @@ import numpy as np
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
+from comsl.corpora.targets import read_targets
 from comsl.corpora.waves import open_waves
 from comsl.parts import Job, add_options, make_part
 from comsl.read_ahead import read_ahead
@@ -39,18 +40,22 @@ def main() -> None:
         for table in waves.values():
             translator.check(table)
         for name, lang in sets.items():
-            scores = score(translator, job.share_of(waves[name]), texts[name], lang, name)
+            targets = read_targets(args.raw / name, texts[name], " ".join(translator.targets))
+            mine = job.share_of(waves[name])
+            scores = score(translator, mine, texts[name], lang, targets, name)
             lines = {key: f"{nll:.5f} {tokens}" for key, (nll, tokens) in scores.items()}
             write_table(part / name / "nll.st", lines)
 
     make_part(args, [model, *(args.raw / name for name in sets)], work)
 
 
-def score(translator, waves: dict, texts: dict[str, str], lang: str, name: str) -> dict:
+def score(
+    translator, waves: dict, texts: dict[str, str], lang: str, targets: dict[str, str], name: str
+) -> dict:
     """Utterance -> its loss and number of tokens, with a line of progress now and then."""
     scores, start = {}, time.monotonic()
     for key, wave in read_ahead(lambda key: np.asarray(waves[key]), waves):
-        scores[key] = translator.score(wave, texts[key], lang)
+        scores[key] = translator.score(wave, texts[key], lang, targets[key])
         if len(scores) % 100 == 0 or len(scores) == len(waves):
             mean = sum(nll for nll, _ in scores.values()) / sum(n for _, n in scores.values())
             done, seconds = f"{len(scores)}/{len(waves)}", time.monotonic() - start

@@ -16,7 +16,11 @@ def parser() -> argparse.ArgumentParser:
         help="table with a header: audio, lang, transcript, translation [split start end speaker "
         "target_lang]",
     )
-    parser.add_argument("--target_lang", default="en", help="language of the translations")
+    parser.add_argument(
+        "--target_lang",
+        default="en",
+        help="language of the translations, or all of them",
+    )
     parser.add_argument(
         "--folds", type=int, default=20, help="parts; of rows without a split 1 is test, 1 is dev"
     )
@@ -35,7 +39,7 @@ def main() -> None:
     from comsl.languages import language
 
     langs = args.langs.split()
-    target_lang = language(args.target_lang).code
+    target_lang = " ".join(language(code).code for code in args.target_lang.split())
     tsv.prepare(args.tsv, langs, target_lang, args.out, args.folds, args.nj, args.max_dropped)
 
 

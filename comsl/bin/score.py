@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="stage 1's folder, for the sets' published sizes")
     parser.add_argument("--set", required=True, help="the set that was decoded, such as test")
     parser.add_argument("--langs", required=True, help='Common Voice codes: "es fr"')
-    parser.add_argument("--target_lang", default="en", help="language of the translations")
+    parser.add_argument("--target_lang", default="en", help="language of the translations, or all")
     parser.add_argument(
         "--system",
         required=True,
@@ -80,13 +80,14 @@ def main() -> None:
     runs = [curves.read_run(experiment) for experiment in args.experiment]
     samples = report.pick_samples(args.raw, args.set, references, outputs)
 
-    target_lang = language(args.target_lang).code
+    target_lang = " ".join(language(code).code for code in args.target_lang.split())
     results = scoring.score(args.recipe, args.set, references, outputs, target_lang, metrics)
     if "comet" in metrics:
         model = args.comet_model or comet.MODEL
         scoring.add_comet(results, references, outputs, model, min(args.ngpu, 1))
     if args.data:
-        counts = results["systems"][0]["utterances"]
+        texts = references["asr"]
+        counts = {lang: len(table) for lang, table in texts.items()}
         results["coverage"] = read_coverage(args.data, args.set, langs, counts)
     if args.language_model:
         from comsl.tokenizer import Tokenizer

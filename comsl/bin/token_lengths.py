@@ -79,11 +79,16 @@ def report_unknown(folder: Path, tokenizer) -> None:
 def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
     """Say the BLEU of a set's translations, of a large set's first, when they have been tokens."""
     from comsl.bleu import bleu_metric
+    from comsl.corpora.targets import read_targets
 
     table = read_table(folder / "text.tgt")
-    references = list(itertools.islice(table.values(), MAX_REFERENCES))
-    decoded = [tokenizer.decode(tokenizer.encode(text, lang)) for text in references]
-    bleu = bleu_metric(lang).corpus_score(decoded, [references]).score
+    targets = read_targets(folder, table, lang)
+    texts = dict(itertools.islice(table.items(), MAX_REFERENCES))
+    decoded = [
+        tokenizer.decode(tokenizer.encode(text, targets[key])) for key, text in texts.items()
+    ]
+    references = list(texts.values())
+    bleu = bleu_metric(lang.split()[0]).corpus_score(decoded, [references]).score
     what = f"{len(references)} translations, through the tokenizer"
     logging.info("%s: %s: BLEU %.1f at most", folder, what, bleu)
 

@@ -15,7 +15,8 @@ Tables = dict[str, dict[str, str]]
 
 TEXT_FIELDS = ("utt2lang", "text.src")  # of every set but an untranscribed one
 AUDIO_FIELDS = ("wav.scp", "utt2spk", "utt2dur")
-OPTIONAL_FIELDS = ("utt2num_samples", "text.tgt")
+TARGETS = "utt2target"  # language of each translation, where they differ (targets.py)
+OPTIONAL_FIELDS = ("utt2num_samples", "text.tgt", TARGETS)
 
 
 def read_table(path: Path | str, *, empty_ok: bool = False) -> dict[str, str]:
@@ -151,6 +152,9 @@ def combine(parts: list[Tables]) -> Tables:
     """Tables of several directories as one. DataError: an utterance in two of them."""
     whole: Tables = {field: {} for field in parts[0]}
     for part in parts:
+        if part.keys() != parts[0].keys():
+            field = min(part.keys() ^ parts[0].keys())
+            raise DataError(f"{field} is in one of the sets to be combined, and not in another")
         for field, table in whole.items():
             if repeated := sorted(table.keys() & part[field].keys()):
                 raise DataError(f"utterance '{repeated[0]}' is in two of the sets to be combined")
@@ -173,8 +177,9 @@ def validate_dir(
     required = ["utt2lang", *texts, *(AUDIO_FIELDS if audio else ())]
     tables = read_dir(folder) | {field: read_table(folder / field) for field in required}
     _check_ids(folder, tables)
-    for utterance, code in tables["utt2lang"].items():
-        _blame(folder / "utt2lang", utterance, language, code)
+    for field in ("utt2lang", TARGETS):
+        for utterance, code in tables.get(field, {}).items():
+            _blame(folder / field, utterance, language, code)
     for field in ("text.src", "text.tgt"):
         for utterance, text in tables.get(field, {}).items():
             _blame(folder / field, utterance, check_text, text)

@@ -97,6 +97,8 @@ def _clips(
     """The clips of a set in a language, those without their texts left to `dropped`."""
     folder = data / folder_name(name, lang)
     required = [*kaldi.AUDIO_FIELDS, "utt2lang", *text_fields(name)]
+    if (folder / kaldi.TARGETS).is_file():
+        required.append(kaldi.TARGETS)
     tables = {field: kaldi.read_table(folder / field, empty_ok=True) for field in required}
     for code in set(tables["utt2lang"].values()) - {lang}:
         raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")

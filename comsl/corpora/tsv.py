@@ -51,7 +51,7 @@ def prepare(
     dropped: list[Dropped] = []
     rows = _rows(table, langs, dropped)
     total = len(rows) + len(dropped)
-    _check_target(table, rows, target_lang)
+    _settle_targets(table, rows, target_lang)
     utterances = _unique(rows, table.parent, folds, dropped)
     given = {utterance.id for row, utterance in utterances if _is_given(row, utterance)}
     kept = without_repeats((item for _, item in utterances), dropped, _sentences, given)
@@ -116,19 +116,19 @@ def _text(cell: str) -> str:
     return text
 
 
-def _check_target(table: Path, rows: list[dict[str, str]], target_lang: str) -> None:
-    """DataError: translations into two languages, or into another."""
-    targets = sorted({row["target_lang"] for row in rows} - {""})
-    if len(targets) > 1:
-        raise DataError(
-            f"{table}: '{targets[0]}' and '{targets[1]}' in the column target_lang; a model"
-            " translates into one language: make a table for each"
-        )
-    if targets and targets[0] != target_lang:
-        raise DataError(
-            f"{table}: '{targets[0]}' in the column target_lang, but --target_lang is "
-            f"'{target_lang}': correct one of them"
-        )
+def _settle_targets(table: Path, rows: list[dict[str, str]], target_lang: str) -> None:
+    """Leave in the column target_lang what tells translations apart: nothing where all are into one
+    language. DataError: a row's is none of those that were named."""
+    targets = target_lang.split()
+    for row in rows:
+        target = row["target_lang"] or ("" if targets[1:] else targets[0])
+        if target not in targets or target == row["lang"]:
+            said = f"'{target}'" if target else "nothing"
+            raise DataError(
+                f"{table.parent / row['line']}: {said} in the column target_lang of a row in"
+                f" '{row['lang']}', but --target_lang is '{target_lang}': correct one of them"
+            )
+        row["target_lang"] = target if targets[1:] else ""
 
 
 def _unique(
@@ -141,7 +141,8 @@ def _unique(
             utterance = _utterance(row, folder, folds)
             times = utterance.start, utterance.end
             milliseconds = [None if time is None else round(1000 * time) for time in times]
-            stretch = os.path.abspath(utterance.audio), *milliseconds  # as fine as an id
+            place = os.path.abspath(utterance.audio), *milliseconds  # as fine as an id
+            stretch = *place, utterance.target
             if before := unique.get(stretch):
                 raise DataError(f"the same audio as {before[0]['line']}")
         except DataError as error:
@@ -167,9 +168,11 @@ def _utterance(row: dict[str, str], folder: Path, folds: int) -> Utterance:
     if (start, end) != (0.0, None):
         utterance += f"-{stretch_name(start, end)}"
         flac = Path("audio", row["lang"], f"{utterance}.flac")
-    name = _set(row, folds)
+    name, target = _set(row, folds), row["target_lang"]
     texts = row["transcript"], row["translation"]
-    return Utterance(name, row["lang"], speaker, utterance, audio, flac, *texts, start, end)
+    if target:
+        utterance += f"-{target}"
+    return Utterance(name, row["lang"], speaker, utterance, audio, flac, *texts, start, end, target)
 
 
 def _seconds(cell: str) -> float | None:
@@ -191,7 +194,8 @@ def _set(row: dict[str, str], folds: int) -> str:
     if not text and not translation:
         raise DataError("neither transcript nor translation")
     if text and translation:
-        made = {0: "test", 1: "dev"}.get(fold_of(letters(translation), folds), "train")
+        sentence = text if row["target_lang"] else translation  # of several translations
+        made = {0: "test", 1: "dev"}.get(fold_of(letters(sentence), folds), "train")
         return split or made
     if split and split != "train":
         raise DataError(f"no {'translation' if text else 'transcript'}, which {split} needs")
@@ -208,7 +212,7 @@ def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
     if utterance.text:
         yield utterance.lang, letters(utterance.text)
     if utterance.translation:
-        yield "translation", letters(utterance.translation)
+        yield f"translation {utterance.target}", letters(utterance.translation)
 
 
 def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:

@@ -29,7 +29,8 @@ class Utterance:
     """A recording, or `start` to `end` of one in seconds, with what is said in it.
 
     set: any name; id: begins with the speaker; flac: where its audio goes as 16 kHz mono,
-    relative to the corpus, None to leave it in `audio`; text, translation: "" where unknown.
+    relative to the corpus, None to leave it in `audio`; text, translation: "" where unknown;
+    target: language of the translation, "" where that of all is the same.
     """
 
     set: str
@@ -42,6 +43,7 @@ class Utterance:
     translation: str
     start: float = 0.0
     end: float | None = None
+    target: str = ""
 
 
 def plain_name(name: str) -> str:
@@ -115,7 +117,10 @@ def make_sets(
 def prepare_recording(folder: Path, utterances: list[Utterance]) -> list[float | str]:
     """Seconds of every utterance of one recording, its FLAC written; or why it can't be used."""
     path = utterances[0].audio
-    stretches = [_Stretch(folder, utterance) for utterance in utterances]
+    stretches, written = [], set()
+    for utterance in utterances:  # what is translated into two languages is written once
+        stretches.append(_Stretch(folder, utterance, utterance.flac not in written))
+        written.add(utterance.flac)
     position, fault = 0, None
     with ExitStack() as files:
         for stretch in stretches:
@@ -134,12 +139,12 @@ def prepare_recording(folder: Path, utterances: list[Utterance]) -> list[float |
 class _Stretch:
     """An utterance of a recording that is read in blocks: measured, and written if it has to be."""
 
-    def __init__(self, folder: Path, utterance: Utterance):
+    def __init__(self, folder: Path, utterance: Utterance, write: bool):
         self.start, self.end = utterance.start, utterance.end
         self.first = round(self.start * RATE)
         self.last = sys.maxsize if self.end is None else round(self.end * RATE)
         self.measurement = Measurement()
-        self.path = folder / utterance.flac if utterance.flac else None
+        self.path = folder / utterance.flac if utterance.flac and write else None
         self.files = ExitStack()
         self.flac = None
 
@@ -185,5 +190,6 @@ def _fields(utterance: Utterance, folder: Path, seconds: float) -> dict[str, str
         "utt2lang": utterance.lang,
         "text.src": utterance.text,
         "text.tgt": utterance.translation,
+        kaldi.TARGETS: utterance.target,
     }
     return {field: value for field, value in values.items() if value}

@@ -23,9 +23,9 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
     licences, whose front matter, if it has one, adds to the card's. DataError: that is no YAML.
     """
     section = read_section(folder)
-    langs, target = section["languages"], section["target_lang"]
+    langs, targets = section["languages"], section["target_lang"].split()
     front = {
-        "language": [*langs, target],
+        "language": list(dict.fromkeys([*langs, *targets])),
         "license": "other",
         "library_name": "comsl",
         "pipeline_tag": "automatic-speech-recognition",
@@ -42,7 +42,7 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
         "card.md.j2",
         front=yaml.safe_dump(front | added, allow_unicode=True, sort_keys=False),
         sources=", ".join(map(_name, langs)),
-        target=_name(target),
+        target=", ".join(map(_name, targets)),
         langs=langs,
         name=folder.name,
         millions=round(sum(sizes) / 1e6),

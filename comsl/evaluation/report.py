@@ -18,6 +18,7 @@ from pathlib import Path
 
 from comsl.corpora.kaldi import read_table, write_text
 from comsl.corpora.sets import folder_name
+from comsl.corpora.targets import source_of
 from comsl.errors import DataError
 from comsl.evaluation.plots import draw_bars
 from comsl.evaluation.scoring import GROUPS, Output, Texts
@@ -278,7 +279,7 @@ def pick_samples(
     """
     samples = []
     for lang, texts in references["st"].items():
-        path = raw / folder_name(split, lang) / "wav.scp"
+        path = raw / folder_name(split, source_of(lang)) / "wav.scp"
         wav_scp = read_table(path)
         utterances = [key for key in texts if len(texts[key].split()) >= 3] or list(texts)
         size = len(utterances)
@@ -287,7 +288,7 @@ def pick_samples(
                 raise DataError(f"{path}: no audio for utterance '{key}'")
             said = {o.label: o.texts[lang][key] for o in outputs if o.task != "asr"}
             audio = _audio_uri(key, Path(wav_scp[key]))
-            transcript = references["asr"][lang].get(key, "")
+            transcript = references["asr"][source_of(lang)].get(key, "")
             samples.append(Sample(lang, key, audio, transcript, texts[key], said))
     return samples
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from statistics import mean
 
 from comsl.bleu import NO_MECAB, bleu_metric, lacks_mecab
-from comsl.corpora.kaldi import read_table
+from comsl.corpora.kaldi import TARGETS, read_table
 from comsl.corpora.sets import folder_name
+from comsl.corpora.targets import Texts, by_direction, source_of, target_of
 from comsl.corpora.text import NORMALISER, normalise
 from comsl.errors import DataError
 from comsl.evaluation.comet import comet_scores
 from comsl.evaluation.significance import compare_bleu
 from comsl.languages import language
-
-Texts = dict[str, dict[str, str]]  # language -> utterance -> text
 
 REFERENCES = {"st": "text.tgt", "mt": "text.tgt", "asr": "text.src"}  # task -> reference file
 BASELINES = ("whisper-zero-shot", "whisper-fine-tuned")  # what comsl is tested against
@@ -43,11 +42,16 @@ class Output:
 
 
 def read_references(raw: Path, split: str, langs: Iterable[str]) -> dict[str, Texts]:
-    """Reference texts by task: `raw/<split>_<lang>/text.{tgt,src}`. DataError as `read_table`."""
+    """Reference texts by task: `raw/<split>_<lang>/text.{tgt,src}`; translations by direction where
+    the set has several. DataError as `read_table`."""
+    folders = {lang: raw / folder_name(split, lang) for lang in langs}
     by_file = {
-        name: {lang: read_table(raw / folder_name(split, lang) / name) for lang in langs}
+        name: {lang: read_table(folder / name) for lang, folder in folders.items()}
         for name in set(REFERENCES.values())
     }
+    several = {lang: f / TARGETS for lang, f in folders.items() if (f / TARGETS).is_file()}
+    targets = {lang: read_table(path) for lang, path in several.items()}
+    by_file["text.tgt"] = by_direction(by_file["text.tgt"], targets)
     return {task: by_file[name] for task, name in REFERENCES.items()}
 
 
@@ -62,10 +66,17 @@ def read_outputs(
     outputs = []
     for name, folder in systems.items():
         for task, texts in references.items():
-            paths = {lang: folder / folder_name(split, lang) / f"text.{task}" for lang in texts}
+            langs: Texts = {}
+            for column, table in texts.items():
+                langs.setdefault(source_of(column), {}).update(table)
+            paths = {lang: folder / folder_name(split, lang) / f"text.{task}" for lang in langs}
             if not any(path.exists() for path in paths.values()):
                 continue
-            hypotheses = {lang: _read_hypotheses(path, texts[lang]) for lang, path in paths.items()}
+            found = {lang: _read_hypotheses(path, langs[lang]) for lang, path in paths.items()}
+            hypotheses = {
+                column: {key: found[source_of(column)][key] for key in table}
+                for column, table in texts.items()
+            }
             outputs.append(Output(name, task, folder, hypotheses))
     return outputs
 
@@ -95,13 +106,14 @@ def score(
 ) -> dict:
     """Everything that can be said of the outputs, as `results.json` holds it.
 
-    Scores are percentages, per language (in the order of `references`), `avg` (mean over the
-    languages) and the resource groups that occur. target_lang: of the translations; it decides how
-    BLEU takes them apart. metrics: of METRICS, those of translations. DataError: no outputs at all.
+    Scores are percentages, per language or direction (in the order of `references`), `avg` (mean
+    over them) and the resource groups that occur. target_lang: of the translations, or all of them;
+    it decides how BLEU takes them apart. metrics: of METRICS, those of translations. DataError: no
+    outputs at all.
     """
     if not outputs:
         raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")
-    bleu_note = NO_MECAB if lacks_mecab(target_lang) else ""
+    bleu_note = NO_MECAB if any(map(lacks_mecab, target_lang.split())) else ""
     if bleu_note:
         logger.warning(bleu_note)
     results = {
@@ -133,12 +145,13 @@ def ceiling(
     lost, and no system that writes them can have more. In the form of `score`."""
     decoded = {
         lang: {
-            key: tokenizer.decode(tokenizer.encode(text, target_lang)) for key, text in t.items()
+            key: tokenizer.decode(tokenizer.encode(text, target_of(lang, target_lang)))
+            for key, text in t.items()
         }
         for lang, t in references.items()
     }
     entry = _score_output(Output("", "st", Path(), decoded), references, target_lang, metrics)
-    return {name: entry[name] for name in _metrics(target_lang, metrics)}
+    return {name: entry[name] for name in metrics if name in entry}
 
 
 def read_published(path: Path, results: Mapping) -> dict | None:
@@ -170,7 +183,8 @@ def add_comet(
     translated = {f"{o.name} {o.task}": o for o in outputs if o.task != "asr"}
     places = [(lang, key) for lang, texts in references["st"].items() for key in texts]
     sources, targets = (
-        [references[task][lang][key] for lang, key in places] for task in ("asr", "st")
+        [references[task][column(lang)][key] for lang, key in places]
+        for task, column in (("asr", source_of), ("st", str))
     )
     texts = {name: [o.texts[lang][key] for lang, key in places] for name, o in translated.items()}
     scores = comet_scores(texts, sources, targets, model, gpus)
@@ -202,13 +216,11 @@ def _score_output(
             "wer_whisper": summarise(whisper),
             "error_unit": units,
         }
-    for name, metric in _metrics(target_lang, metrics).items():
-        values = {
-            lang: metric.corpus_score(hypotheses, [texts]).score
-            for lang, (hypotheses, texts) in pairs.items()
-        }
-        entry[name] = summarise(values)
-    return entry
+    values: dict[str, dict[str, float]] = {}
+    for lang, (hypotheses, texts) in pairs.items():
+        for name, metric in _metrics(target_of(lang, target_lang), metrics).items():
+            values.setdefault(name, {})[lang] = metric.corpus_score(hypotheses, [texts]).score
+    return entry | {name: summarise(scores) for name, scores in values.items()}
 
 
 def align(hypotheses: Mapping[str, str], references: Mapping[str, str]) -> tuple[list, list]:
@@ -225,20 +237,30 @@ def _metrics(target_lang: str, names: Sequence[str]) -> dict:
 
 
 def signatures(target_lang: str, names: Sequence[str]) -> dict[str, str]:
-    """What sacreBLEU prints beside a score, so that others can repeat it."""
-    metrics = _metrics(target_lang, names)
-    for metric in metrics.values():
-        metric.corpus_score(["a"], [["a"]])  # the number of references is known only now
-    return {name: str(metric.get_signature()) for name, metric in metrics.items()}
+    """What sacreBLEU prints beside a score, so that others can repeat it; of several target
+    languages all that differ."""
+    found: dict[str, dict[str, None]] = {}
+    for target in target_lang.split():
+        for name, metric in _metrics(target, names).items():
+            metric.corpus_score(["a"], [["a"]])  # the number of references is known only now
+            found.setdefault(name, {})[str(metric.get_signature())] = None
+    return {name: ", ".join(signatures) for name, signatures in found.items()}
 
 
 def summarise(values: Mapping[str, float]) -> dict[str, float]:
     """Per-language values, then `avg` and the mean of each resource group, to two decimals."""
     means = {"avg": list(values.values())}
     for group in GROUPS:
-        means[group] = [value for lang, value in values.items() if language(lang).group == group]
+        means[group] = [
+            value for lang, value in values.items() if language(source_of(lang)).group == group
+        ]
     averages = {name: sum(group) / len(group) for name, group in means.items() if group}
     return {name: round(value, 2) for name, value in {**values, **averages}.items()}
+
+
+def _group(name: str) -> str | None:
+    """The resource group of a language, or of a direction's source."""
+    return language(source_of(name)).group
 
 
 def whisper_error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -265,11 +287,12 @@ def error_rate(lang: str, hypotheses: Sequence[str], references: Sequence[str]) 
 
 
 def significance(ours: Output, baseline: Output, references: Texts, target_lang: str) -> dict:
-    """`compare_bleu` of two systems' outputs, with their names."""
+    """`compare_bleu` of two systems' outputs, with their names; of several target languages BLEU
+    takes all apart as the first."""
     return {
         "metric": "bleu",
         "system": ours.name,
         "baseline": baseline.name,
         "task": ours.task,
-        **compare_bleu(ours.texts, baseline.texts, references, target_lang),
+        **compare_bleu(ours.texts, baseline.texts, references, target_lang.split()[0]),
     }

@@ -11,6 +11,7 @@ from comsl.training.updates import LENGTH
 
 OURS = ("--raw", "--train_set", "--encoder", "--teacher_states", "--top_blocks", "--further_phase")
 TEXTS = ("text.src,source_text,text", "text.tgt,target_text,text", "utt2lang,lang,text")
+TARGETS = "utt2target,target_lang,text"
 
 
 def espnet_words(words: Sequence[str]) -> list[str]:
@@ -49,7 +50,8 @@ def _text_words(ours: dict[str, str]) -> list[str]:
     words = []
     for side, name in _sets(ours):
         raw = Path(ours["--raw"], name)
-        words += [word for text in TEXTS for word in _data(side, f"{raw}/{text}")]
+        texts = [*TEXTS, TARGETS] if (raw / "utt2target").is_file() else TEXTS
+        words += [word for text in texts for word in _data(side, f"{raw}/{text}")]
         words += [f"--{side}_shape_file", f"{raw}/source_shape"]
         words += [f"--{side}_shape_file", f"{raw}/target_shape"]
         if states := ours.get("--teacher_states"):

@@ -10,6 +10,7 @@ from comsl.vocabulary import typeset
 class ComSLPreprocessor(AbsPreprocessor):
     """Turns source_text, target_text and lang into `source` and `target`, token ids (L,) int64.
 
+    target_lang: language of target_text, where an utterance has no item of that name.
     denoise: share of the training utterances that become a denoising task, either side with
     equal probability: noised text in, the same text out (mBART's pretraining).
     typeset: share of the training utterances whose source gets a printer's apostrophes, quotation
@@ -36,7 +37,8 @@ class ComSLPreprocessor(AbsPreprocessor):
         if self.typeset and np.random.random() < self.typeset:
             text = typeset(text)
         source = self.tokenizer.encode(text, lang)
-        target = self.tokenizer.encode(data.pop("target_text"), self.target_lang)
+        target_lang = data.pop("target_lang", self.target_lang)
+        target = self.tokenizer.encode(data.pop("target_text"), target_lang)
         if self.denoise and np.random.random() < self.denoise:
             target = source if np.random.random() < 0.5 else target
             source = [target[0], *infill(target[1:-1], self.tokenizer.mask_id), target[-1]]

@@ -57,7 +57,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse
     group = parser.add_argument_group(description=name)
     parser.set_defaults(best_model_criterion=[("valid", "loss", "min")])
     speech_encoder_choices.add_arguments(group)
-    group.add_argument("--target_lang", type=str, default="en", help="Language of target_text")
+    group.add_argument(
+        "--target_lang",
+        type=str,
+        default="en",
+        help="Language of target_text; all of them where each has its own",
+    )
     group.add_argument(
         "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
     )
@@ -267,4 +272,4 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> Collection[str]:
-        return ("speech", "teacher")
+        return ("speech", "teacher", "target_lang")

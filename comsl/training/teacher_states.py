@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import read_table
+from comsl.corpora.targets import read_targets
 from comsl.model.language_model import LanguageModel
 from comsl.parts import ALONE, Job
 from comsl.precision import autocast
@@ -39,8 +40,9 @@ class TeacherStates:
         tables = [read_table(raw / name, empty_ok=name == "text.src") for name in names]
         tables = [trained_on(raw, table) for table in tables]
         arks = StateArks(out, None, self.shard_utts, BATCH_TOKENS)
+        tables.append(read_targets(raw, tables[0], self.target_lang))
         pairs = {key: tuple(table[key] for table in tables) for key in tables[0]}
-        lengths = self.tokenizer.lengths([target for _, target, _ in pairs.values()])
+        lengths = self.tokenizer.lengths([target for _, target, *_ in pairs.values()])
         lengths = dict(zip(pairs, lengths, strict=True))
         lengths = {utterance: lengths[utterance] for utterance in job.share(lengths)}
 
@@ -48,7 +50,7 @@ class TeacherStates:
             """Tokens of both texts of every utterance."""
             encode = self.tokenizer.encode
             rows = (pairs[utterance] for utterance in batch)
-            return [[encode(x, lang), encode(y, self.target_lang)] for x, y, lang in rows]
+            return [[encode(x, lang), encode(y, target)] for x, y, lang, target in rows]
 
         arks.write(lengths, read, self._score)
 

@@ -111,7 +111,8 @@ def greedy_bleu(model, iterator, device: str, distributed: bool) -> float:
         torch.distributed.all_gather_object(gathered, pairs)
         pairs = functools.reduce(operator.iadd, gathered, [])
     hypotheses, references = zip(*pairs, strict=True)
-    return bleu_metric(model.target_lang).corpus_score(list(hypotheses), [list(references)]).score
+    target_lang = model.target_lang.split()[0]  # of several the first: that decides little
+    return bleu_metric(target_lang).corpus_score(list(hypotheses), [list(references)]).score
 
 
 def peak_memory(device: str) -> float:
