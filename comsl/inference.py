@@ -169,15 +169,17 @@ class SpeechTranslator:
         return texts if isinstance(audio, list) else texts[0]
 
     @torch.inference_mode()
-    def score(self, wave: np.ndarray, text: str, lang: str, target_lang: str) -> tuple[float, int]:
+    def score(
+        self, wave: np.ndarray, text: str, lang: str, target_lang: str | None = None
+    ) -> tuple[float, int]:
         """`- log p(text | speech)`, the teacher-forced ST loss, and its number of tokens.
 
-        wave: (samples,) at 16 kHz; text: a translation into target_lang, whose tokens and `</s>`
-        count, its language code not.
+        wave: (samples,) at 16 kHz; text: a translation, whose tokens and `</s>` count, its language
+        code not; target_lang: its language, where it is not the translator's.
         """
         speech = self._pad([wave])
         code = torch.tensor([self.tokenizer.code(lang)], device=self.device)
-        y = self._pad([self.tokenizer.encode(text, target_lang)])
+        y = self._pad([self.tokenizer.encode(text, target_lang or self.target_lang)])
         e_s = self.model.embed_speech(speech.values, speech.lengths, code)
         branch = Branch(y, self.model.encode_speech(e_s)[0])
         groups = self.model.decode({"st": branch}, None)
@@ -211,7 +213,7 @@ class SpeechTranslator:
         if results:
             on_batch(results)
         lengths = {i: len(item) for i, item in enumerate(inputs) if i not in results}
-        targets = langs if task == "asr" else targets or [self.target_lang] * len(langs)
+        targets = targets or [self.target_lang] * len(langs)
         cut = 0
         for batch, rows in read_ahead(read, _batches(lengths, batch_size)):
             codes = ([table[index] for index in batch] for table in (langs, targets))
@@ -225,11 +227,16 @@ class SpeechTranslator:
         return [results[index] for index in range(len(inputs))]
 
     def _generate(
-        self, task: str, inputs: list, langs: list[str], targets: list[str], **search: float
+        self,
+        task: str,
+        inputs: list,
+        langs: list[str],
+        targets: list[str] | None = None,
+        **search: float,
     ):
         codes = [self.tokenizer.code(lang) for lang in langs]
-        target = [self.tokenizer.code(lang) for lang in targets]
-        target = torch.tensor(target, device=self.device)
+        targets = langs if task == "asr" else targets or [self.target_lang] * len(langs)
+        target = torch.tensor([self.tokenizer.code(lang) for lang in targets], device=self.device)
         if task == "mt":
             texts = zip(inputs, langs, strict=True)
             rows = [self._fit(self.tokenizer.encode(text, lang)) for text, lang in texts]

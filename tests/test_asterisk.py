@@ -1,5 +1,6 @@
 """The embedded corpus: its faults are cleaned, its sets share no sentence, its fetch is safe."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -79,7 +80,7 @@ def releases(tmp_path_factory) -> dict[str, Release]:
 @pytest.fixture(scope="module")
 def corpus(releases, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "asterisk"
-    asterisk.prepare(releases, RECIPE, out, asterisk.Split(0, 4))
+    asterisk.prepare(releases, ["it"], ["en"], RECIPE, out, asterisk.Split(0, 4))
     return out
 
 
@@ -155,7 +156,7 @@ def test_folds_share_out_the_sentences(releases, tmp_path: Path) -> None:
     tested: list[str] = []
     for fold in range(4):
         out = tmp_path / str(fold)
-        asterisk.prepare(releases, RECIPE, out, asterisk.Split(fold, 4))
+        asterisk.prepare(releases, ["it"], ["en"], RECIPE, out, asterisk.Split(fold, 4))
         texts = {
             (name, field): {plain_words(text) for text in table(out, field, name).values()}
             for name in ("train", "dev", "test")
@@ -171,8 +172,30 @@ def test_folds_share_out_the_sentences(releases, tmp_path: Path) -> None:
     assert "seven" not in tested
 
 
+def test_both_directions(releases, tmp_path: Path) -> None:
+    """What is said or written in a language in one set is neither in another, in any direction."""
+    english = dataclasses.replace(releases["en"], sounds=releases["it"].sounds)
+    both = ["en", "it"]
+    asterisk.prepare(releases | {"en": english}, both, both, RECIPE, tmp_path, asterisk.Split(0, 4))
+    seen: dict[tuple[str, str], str] = {}
+    for name in ("train", "dev", "test"):
+        for lang, other in (both, both[::-1]):
+            folder = tmp_path / f"{name}_{lang}"
+            targets = kaldi.read_table(folder / "utt2target")
+            assert set(targets.values()) == {other}
+            assert all(key.endswith(f"-{other}") for key in targets)
+            for field, code in (("text.src", lang), ("text.tgt", other)):
+                for text in kaldi.read_table(folder / field).values():
+                    assert seen.setdefault((code, plain_words(text)), name) == name
+    texts = kaldi.read_table(tmp_path / "train_en/text.tgt")
+    assert texts["en_allison-digits_7-it"] == "sette"
+    assert not (tmp_path / "untranslated_it").exists()
+
+
 def test_limit(releases, tmp_path: Path) -> None:
-    asterisk.prepare(releases, RECIPE, tmp_path / "out", asterisk.Split(0, 4), limit=2)
+    asterisk.prepare(
+        releases, ["it"], ["en"], RECIPE, tmp_path / "out", asterisk.Split(0, 4), limit=2
+    )
     counts = [len(table(tmp_path / "out", "wav.scp", name)) for name in ("train", "dev", "test")]
     assert counts == [2, 2, 2]
 
@@ -284,7 +307,7 @@ def test_debian_without_apt(tmp_path: Path, monkeypatch) -> None:
     ("options", "complaint"),
     [
         (["--langs", "xx"], "no Asterisk prompts in 'xx'; choose from: en es fr"),
-        (["--langs", "en"], "English is the target"),
+        (["--langs", "en"], "'en' is the target"),
         (["--fold", 9], "fold 9 of 9"),
     ],
 )

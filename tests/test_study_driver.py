@@ -141,7 +141,7 @@ def checked(**changes: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"study": "tables"}, "no study 'tables': choose from ablation modality_gap"),
+        ({"study": "tables"}, "no study 'tables': choose from ablation lora modality_gap"),
         (
             {"study": "modality_gap", "study_rows": "cml 1_st"},
             "study modality_gap has no row '1_st': choose from none cml const ctc mml waco",

@@ -223,7 +223,7 @@ def test_a_trained_model_translates_from_its_folder_and_packed(data, tiny_lm, tm
     assert packed.longest == max(map(float, durations))
     german = folder.tokenizer.code("de")
     for translator in (folder, packed):
-        (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], ["en"], beam_size=2)
+        (ids,) = translator._generate("mt", ["Il pleut."], ["fr"], beam_size=2)
         assert ids[1] == german
     samples, rate = soundfile.read(wave)
     expected = folder.translate(wave, src_lang="fr")

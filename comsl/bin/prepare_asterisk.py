@@ -12,6 +12,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("data/asterisk"), help="output directory")
     parser.add_argument("--langs", default="es fr it ru", help="source languages")
+    parser.add_argument(
+        "--target_lang", default="en", help="language of the translations; of several each"
+    )
     parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
     parser.add_argument(
         "--local",
@@ -33,10 +36,13 @@ def main() -> None:
 
     split = asterisk.Split(args.fold, args.folds)
     langs = args.langs.split()
-    if "en" in langs or not langs:
-        raise DataError(f"--langs '{args.langs}': source languages, please; English is the target")
-    releases = asterisk_release.fetch(["en", *langs], args.downloads)
-    asterisk.prepare(releases, args.local, args.out, split, args.limit)
+    targets = args.target_lang.split()
+    if not langs or not targets or (len(targets) == 1 and targets[0] in langs):
+        raise DataError(
+            f"--langs '{args.langs}': source languages, please; '{args.target_lang}' is the target"
+        )
+    releases = asterisk_release.fetch(list(dict.fromkeys(["en", *langs, *targets])), args.downloads)
+    asterisk.prepare(releases, langs, targets, args.local, args.out, split, args.limit)
 
 
 if __name__ == "__main__":

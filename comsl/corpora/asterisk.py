@@ -1,9 +1,10 @@
 """The embedded corpus: Asterisk's telephone prompts, recorded in five languages, made a corpus of
 speech, transcript and English translation."""
 
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def utterance_id(speaker: str, key: str) -> str:
 
 def prepare(
     releases: dict[str, Release],
+    langs: list[str],
+    targets: list[str],
     recipe: Path,
     out: Path,
     split: Split,
@@ -65,21 +68,19 @@ def prepare(
 ) -> None:
     """Write out/{train,dev,test,untranslated}_<lang>, out/audio and out/dropped.tsv.
 
-    releases: of English and of every source language; recipe: the folder with corrections.tsv and
-    mistranslated.tsv; limit: the first so many utterances of every set and language.
+    releases: of English, which decides on the sets, and of all other languages; langs: what is
+    spoken; targets: into what it is translated, each prompt into every one if there are several;
+    recipe: the folder with corrections.tsv and mistranslated.tsv; limit: the first so many
+    utterances of every set and language.
     """
-    english = _script(releases["en"], recipe)
+    scripts = {lang: _script(release, recipe) for lang, release in releases.items()}
+    mistranslated = {(lang, key) for lang, key, _ in read_tsv(recipe / "mistranslated.tsv")}
+    prompts = Prompts(scripts, mistranslated, split, len(targets) > 1)
     dropped: list[Dropped] = []
     with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
-        for lang, release in releases.items():
-            if lang == "en":
-                continue
-            prompts = list(_pair(release, english, recipe, split, dropped))
-            # Sets have no English sentence in common already; a script may use a transcript for
-            # two different English sentences.
-            unique = without_repeats(prompts, dropped, lambda prompt: [plain_words(prompt.text)])
+        for utterances in _unique(prompts, releases, langs, targets, dropped):
             for name, tables in make_sets(
-                temporary, _first(unique, limit), dropped, home=out
+                temporary, _first(utterances, limit), dropped, home=out
             ).items():
                 kaldi.write_dir(temporary / name, tables)
         write_dropped(temporary / "dropped.tsv", dropped)
@@ -92,41 +93,82 @@ def _script(release: Release, recipe: Path) -> dict[str, str]:
     return read_script(release.script, read_corrections(recipe / "corrections.tsv", release.lang))
 
 
-def _pair(
-    release: Release, english: dict[str, str], recipe: Path, split: Split, dropped: list[Dropped]
-) -> Iterable[Utterance]:
-    """The prompts of a language that are speech with a transcript; the rest goes to `dropped`."""
-    texts = _script(release, recipe)
-    audio = {
-        str(path.relative_to(release.sounds).with_suffix("")): path
-        for path in release.sounds.rglob("*.g722")
-    }
-    rows = read_tsv(recipe / "mistranslated.tsv")
-    mistranslated = {key for lang, key, _ in rows if lang == release.lang}
-    for key in sorted(texts.keys() | audio.keys()):
+def _unique(
+    prompts: "Prompts",
+    releases: dict[str, Release],
+    langs: list[str],
+    targets: list[str],
+    dropped: list[Dropped],
+) -> Iterator[list[Utterance]]:
+    """The prompts of each language that are in no other set too."""
+    pairs = [(lang, target) for lang in langs for target in targets if target != lang]
+    found = {pair: list(prompts.pair(releases[pair[0]], pair[1], dropped)) for pair in pairs}
+    if not prompts.several:
+        # Sets have no English sentence in common already; a script may use a transcript for two
+        # different English sentences.
+        for utterances in found.values():
+            yield without_repeats(utterances, dropped, lambda prompt: [plain_words(prompt.text)])
+        return
+    everything = itertools.chain.from_iterable(found.values())
+    kept = without_repeats(everything, dropped, _sentences)
+    for lang in langs:
+        yield [utterance for utterance in kept if utterance.lang == lang]
+
+
+def _sentences(prompt: Utterance) -> list[tuple[str, str]]:
+    """In each language what is said and what is to be written, which is said elsewhere."""
+    return [
+        (prompt.lang, plain_words(prompt.text)),
+        (prompt.target, plain_words(prompt.translation)),
+    ]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """scripts: language -> prompt -> text; mistranslated: languages and prompts that say something
+    else; several: whether there are several languages to translate into."""
+
+    scripts: dict[str, dict[str, str]]
+    mistranslated: set[tuple[str, str]]
+    split: Split
+    several: bool
+
+    def pair(self, release: Release, target: str, dropped: list[Dropped]) -> Iterator[Utterance]:
+        """The prompts of a language that are speech with a transcript; the rest goes to
+        `dropped`."""
         lang, speaker = release.lang, release.speaker
-        utterance = utterance_id(speaker, key)
-        if reason := _fault(key, texts, english, audio):
-            dropped.append(Dropped(utterance, lang, reason))
-            continue
-        twin = clean(english[key]) if key in english and key not in mistranslated else ""
-        name = split.set_of(twin) if twin else "untranslated"
-        flac = Path("audio", lang, f"{key}.flac")
-        text = clean(texts[key])
-        yield Utterance(name, lang, speaker, utterance, audio[key], flac, text, twin)
+        texts, english, others = (self.scripts[code] for code in (lang, "en", target))
+        audio = {
+            str(path.relative_to(release.sounds).with_suffix("")): path
+            for path in release.sounds.rglob("*.g722")
+        }
+        for key in sorted(texts.keys() | audio.keys()):
+            utterance = utterance_id(speaker, key) + (f"-{target}" if self.several else "")
+            wrong = {(lang, key), (target, key)} & self.mistranslated
+            translation = clean(others[key]) if key in others and not wrong else ""
+            reason = _fault(key, audio, texts, english, others)
+            if not reason and self.several and not (translation and key in english):
+                reason = f"no translation into '{target}'"
+            if reason:
+                dropped.append(Dropped(utterance, lang, reason))
+                continue
+            name = self.split.set_of(clean(english[key])) if translation else "untranslated"
+            flac = Path("audio", lang, f"{key}.flac")
+            yield Utterance(
+                name, lang, speaker, utterance, audio[key], flac, clean(texts[key]), translation,
+                target=target if self.several else "",
+            )  # fmt: skip
 
 
-def _fault(
-    key: str, texts: dict[str, str], english: dict[str, str], audio: dict[str, Path]
-) -> str | None:
-    """Why a prompt is no material, judged by its script; None if it is."""
+def _fault(key: str, audio: dict[str, Path], *scripts: dict[str, str]) -> str | None:
+    """Why a prompt is no material, judged by the scripts, its own first; None if it is."""
     if key.startswith(SPELT_OUT):
         return "a letter, not a word"
     if key not in audio:
         return "no audio"
-    if any(is_sound(text) for text in (texts.get(key, ""), english.get(key, ""))):
+    if any(is_sound(script.get(key, "")) for script in scripts):
         return "a sound, not speech"
-    if key not in texts:
+    if key not in scripts[0]:
         return "no transcript"
     return None
 
