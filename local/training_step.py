@@ -7,18 +7,14 @@ nothing is downloaded: mBART-50's, of the frozen teacher too, and Whisper's enco
 
 import argparse
 import re
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.samples import RATE
-from comsl.dimensions import MBART_50, WHISPER
+from comsl.planning.untrained import SPEECH_ENCODERS, configuration, write_language_model
 
-TOP = Path(__file__).resolve().parent.parent
-TOKENIZER = TOP / "egs2/debian_l10n/mt1/mbart_small"  # any will do: text is not what matters here
-SPEECH_ENCODERS = {"medium": "medium", "large": "large-v2"}
 # Adafactor's rate is relative to the weights. AdamW keeps two numbers a weight more.
 OPTIMIZERS = {"adamw": {"lr": 2e-5, "fused": True}, "adafactor": {"lr": 5e-4}}
 TEXTS = ("Demain nous partons à la mer avec nos amis.", "Tomorrow we go to the sea with friends.")
@@ -43,32 +39,6 @@ class MemoryTrace:
         seconds = time.perf_counter() - self.started
         print(f"{name:24}{seconds:9.1f}{after:11.2f}{most:13.2f}", flush=True)
         self.started = time.perf_counter()
-
-
-def write_language_model(folder: Path) -> None:
-    """mBART-50 with random weights, stored in half precision as it is published."""
-    import torch
-    from transformers import MBartConfig, MBartForConditionalGeneration
-
-    for file in TOKENIZER.glob("tokenizer*"):
-        shutil.copy(file, folder)
-    config = MBartConfig(**MBART_50)
-    MBartForConditionalGeneration._from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-
-
-def parse_configuration(size: str, optimizer: str, folder: Path) -> argparse.Namespace:
-    """The recipe's joint phase, with the language model of `folder`."""
-    from comsl.training.task import ComSLTask
-
-    args = ComSLTask.get_parser().parse_args(
-        [
-            *("--config", str(TOP / f"egs2/covost2/comsl1/conf/train_{size}_joint.yaml")),
-            *("--language_model", str(folder), "--teacher", str(folder)),
-            *("--speech_encoder_conf", f"dims={WHISPER[SPEECH_ENCODERS[size]]}"),
-        ]
-    )
-    args.optim, args.optim_conf = optimizer, OPTIMIZERS[optimizer] | {"weight_decay": 0.1}
-    return args
 
 
 def make_batch(tokenizer, seconds: float) -> dict:
@@ -119,7 +89,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_language_model(Path(folder))
         trace.phase("random mBART-50 on disk")
-        run_step(parse_configuration(args.size, args.optim, Path(folder)), args.seconds, trace)
+        configured = configuration(args.size, Path(folder))
+        configured.optim = args.optim
+        configured.optim_conf = OPTIMIZERS[args.optim] | {"weight_decay": 0.1}
+        run_step(configured, args.seconds, trace)
     print(f"{trace.peak:.2f} GiB at most")
 
 
