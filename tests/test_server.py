@@ -7,21 +7,18 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
 import openai
 import pytest
-import soundfile
-import uvicorn
 from conftest import ROOT, run_tool, write_whisper
+from echo_server import Echo, flac, serving_at, until
 from real_speech import prompts
 from tiny_models import tiny_comsl
 
@@ -35,40 +32,6 @@ HEAD = (
     b"Content-Type: multipart/form-data; boundary=x\r\n"
 )
 LIMITS = Limits(upload=2_000_000, seconds=60, requests=20)
-
-
-class Echo:
-    """A system that says what it was asked; it waits as long as `go_on` is not set."""
-
-    languages, target_lang, longest = ("fr", "zh-CN"), "en", 12.0
-
-    def __init__(self):
-        self.batches, self.go_on = [], threading.Event()
-        self.go_on.set()
-
-    def generate(self, task, waves, langs, **search):
-        self.batches.append(len(waves))
-        assert self.go_on.wait(20)
-        if "zh-CN" in langs:
-            raise RuntimeError("the model fails")
-        return [f"{task} of {lang}, beam {search['beam_size']}" for lang in langs]
-
-    def detect(self, waves, languages):
-        return ["fr"] * len(waves)
-
-
-@contextmanager
-def serving_at(app) -> Iterator[tuple[str, uvicorn.Server]]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
-        finally:
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +55,6 @@ def client(url) -> openai.OpenAI:
 def clip() -> bytes:
     """A prompt of one piece."""
     return flac(prompts()[0])
-
-
-def flac(samples: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, 16000, format="FLAC")
-    return buffer.getvalue()
 
 
 def test_the_official_client_translates_and_transcribes(client, clip):
@@ -225,15 +182,6 @@ def test_a_key_is_asked_for(url, clip):
     with urllib.request.urlopen(f"{url}/health") as health:
         known = {"comsl": ["fr", "zh-CN"], "whisper": ["fr", "zh-CN"]}
         assert json.load(health) == {"status": "ok", "models": known, "key": True}
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for it."""
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it didn't happen")
 
 
 def gauge(url: str, name: str) -> float:

@@ -28,6 +28,9 @@ from comsl.serving.gate import Gate, refusal
 from comsl.serving.metrics import Metrics
 
 PAGE = Path(__file__).parent / "page.html"
+POLICY = (  # the page loads nothing from elsewhere
+    "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; media-src blob:"
+)
 FORMATS = Literal["json", "text", "srt", "vtt", "verbose_json"]
 TASKS = {"st": "translate", "asr": "transcribe"}  # as OpenAI calls them
 WHISPER_1 = "whisper-1"  # what OpenAI calls Whisper
@@ -186,7 +189,7 @@ def create_app(
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE)
+        return FileResponse(PAGE, headers={"Content-Security-Policy": POLICY})
 
     return app
 
