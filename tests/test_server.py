@@ -2,9 +2,9 @@
 
 import io
 import json
+import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import urllib.error
@@ -17,7 +17,7 @@ import av
 import numpy as np
 import openai
 import pytest
-from conftest import ROOT, run_tool, write_whisper
+from conftest import run_tool, write_whisper
 from echo_server import Echo, flac, serving_at, until
 from real_speech import prompts
 from tiny_models import tiny_comsl
@@ -278,17 +278,25 @@ def test_what_cannot_be_served_is_one_line(monkeypatch, options, complaint):
 def test_the_command(tmp_path, tiny_lm, clip):
     """Served, asked, stopped."""
     save_packed(tiny_comsl(tiny_lm, write_whisper(tmp_path / "whisper.pt")), tmp_path / "model")
-    command = [sys.executable, "-m", "comsl", "serve", "--model", tmp_path / "model", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def ask() -> str:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", timeout=60)
+        client = client.with_options(max_retries=10)  # until it listens
+        options = {"language": "fr", "response_format": "verbose_json", "model": "comsl"}
         try:
-            url = process.stdout.readline().split()[1]
-            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-            options = {"language": "fr", "response_format": "verbose_json"}
-            heard = client.audio.transcriptions.create(
-                file=("a.flac", clip), model="comsl", **options
-            )
-            assert heard.language == "fr"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            heard = client.audio.transcriptions.create(file=("a.flac", clip), **options)
         finally:
-            process.kill()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return heard.language
+
+    stops = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped too early"))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
+        done = run_tool("serve", "--model", tmp_path / "model", "--port", port)
+        assert answer.result() == "fr"
+    for stop, handler in stops.items():
+        signal.signal(stop, handler)
+    assert done.stdout == f"listening: http://127.0.0.1:{port}\n"

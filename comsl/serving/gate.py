@@ -16,7 +16,11 @@ GUARDED = ("/v1/", "/metrics")
 class Gate:
     """ASGI middleware. A request without the key is refused (401), and a body of more than `limit`
     bytes (413): at once where its length is stated, else as soon as that many have come. What the
-    API answers is counted. key: None: no client needs one."""
+    API answers is counted. key: None: no client needs one.
+
+    A client may send all of its body before it reads an answer, and wouldn't see one if the
+    connection were closed meanwhile: what comes after the answer is thrown away.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, limit: int, key: str | None):
         self.app, self.metrics, self.limit, self.key = app, metrics, limit, key
@@ -24,12 +28,13 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started, path, received = time.monotonic(), scope["path"], 0
+        started, path, received, whole = time.monotonic(), scope["path"], 0, False
 
         async def limited() -> Message:
-            nonlocal received
+            nonlocal received, whole
             message = await receive()
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > self.limit:
                 raise HTTPException(413, self._too_large())
             return message
@@ -37,6 +42,11 @@ class Gate:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start" and path.startswith("/v1/audio/"):
                 self.metrics.answered(path, message["status"], time.monotonic() - started)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                await send(message | {"more_body": True})
+                while not whole and (await receive()).get("more_body"):
+                    pass
+                message = {"type": "http.response.body"}
             await send(message)
 
         headers = dict(scope["headers"])
