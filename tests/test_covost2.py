@@ -320,7 +320,7 @@ def not_utf8(top: Path) -> None:
     ("langs", "fault", "complaint"),
     [
         ("xx", None, "CoVoST 2 has no 'xx'; choose from: fr de"),
-        ("en", None, "CoVoST 2 has no 'en'"),
+        ("en", None, "CoVoST 2 doesn't translate 'en' into 'en', but into: ar "),
         ("fr", cut_archive, r"fr\.tar\.gz: damaged, or there in part \(.+\); remove it"),
         (
             "ja fr",
@@ -460,3 +460,35 @@ def test_the_recipe_reads_the_folders_that_the_environment_names(copy: Path) -> 
     run()
     assert not (raw / "untranslated_fr").exists()
     assert kaldi.validate_dir(raw / "untranslated_ja", texts=["text.src"]) == 1
+
+
+def test_english_is_translated_into_others(tmp_path):
+    """A clip, stored once, has an utterance for each language; the three sets as ever."""
+    release, tables = tmp_path / "cv4/en", tmp_path / "covost2"
+    (release / "clips").mkdir(parents=True)
+    tables.mkdir()
+    splits = dict(enumerate(("train", "train", "dev", "test")))
+    for number in splits:
+        noise = np.random.default_rng(number).normal(0, 0.1, 48000)
+        soundfile.write(release / "clips" / name("en", number), noise, 48000)
+    header = ["client_id", "path", "sentence", "up_votes", "down_votes"]
+    rows = [[CLIENT, name("en", n), f"Sentence {n}.", "2", "0"] for n in splits]
+    (release / "validated.tsv").write_text(table(header, rows), "utf-8", newline="")
+    for target in ("de", "sv-SE"):
+        rows = [[name("en", n), f"{target} {n}.", split] for n, split in splits.items()]
+        text = table(["path", "translation", "split"], rows)
+        (tables / f"covost_v2.en_{target}.tsv").write_text(text, "utf-8", newline="")
+    command = ["--common_voice", tmp_path / "cv4", "--covost2", tables, "--out", tmp_path / "data"]
+    run_tool(
+        "prepare_covost2", *command, "--langs", "en", "--nj", 1, "--target_lang", "en de sv-SE"
+    )
+    made = tmp_path / "data/train_en"
+    texts, targets = (kaldi.read_table(made / field) for field in ("text.tgt", "utt2target"))
+    assert sorted(texts.values()) == ["de 0.", "de 1.", "sv-SE 0.", "sv-SE 1."]
+    for key, text in texts.items():
+        assert text.startswith(targets[key])
+        assert key.endswith(f"-{targets[key]}")
+    assert len(set(kaldi.read_table(made / "wav.scp").values())) == 2
+    command = [*command[:-1], tmp_path / "other", "--langs", "en", "--target_lang", "fr"]
+    refused = run_tool("prepare_covost2", *command, check=False)
+    assert "CoVoST 2 doesn't translate 'en' into 'fr', but into: ar ca" in refused.stderr

@@ -17,6 +17,11 @@ def parser() -> argparse.ArgumentParser:
         "--covost2", type=Path, required=True, help="folder of CoVoST 2's tables, fetched if absent"
     )
     parser.add_argument(
+        "--target_lang",
+        default="en",
+        help="of the translations; several from English",
+    )
+    parser.add_argument(
         "--later", default="", help="folder of a later Common Voice, to take untranslated_<lang> of"
     )
     parser.add_argument(
@@ -39,7 +44,8 @@ def main() -> None:
     from comsl.corpora.by_language import Output
 
     output = Output(args.out, args.nj, args.max_dropped)
-    settings = covost2.Settings(args.common_voice, args.covost2, output, args.min_coverage)
+    targets = tuple(args.target_lang.split())
+    settings = covost2.Settings(args.common_voice, args.covost2, output, args.min_coverage, targets)
     pseudo_langs = args.pseudo_langs.split() or covost2.PSEUDO_LANGS
     later = Path(args.later) if args.later else None
     covost2.prepare(settings, args.langs.split(), later, list(pseudo_langs))

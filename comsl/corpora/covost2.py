@@ -1,11 +1,11 @@
-"""CoVoST 2 (Wang et al. 2020, arXiv 2007.10310), 21 languages into English: clips of Common Voice 4
-with a translation, from that release or from a later one, which has most of them. Also clips of a
-later release that it lacks, without a translation."""
+"""CoVoST 2 (Wang et al. 2020, arXiv 2007.10310), 21 languages into English and English into 15:
+clips of Common Voice 4 with a translation, from that release or from a later one, which has most of
+them. Also clips of a later release that it lacks, without a translation."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,10 +55,14 @@ PUBLISHED = {
     "id": (1243, 792, 844),
     "cy": (1241, 690, 690),
 }
+# English into each of these, and utterances of SETS of each.
+FROM_ENGLISH = "ar ca cy de et fa id ja lv mn sl sv-SE ta tr zh-CN".split()  # noqa: SIM905
+PUBLISHED_FROM_ENGLISH = (289430, 15531, 15531)
 # Of which pseudo data are made where nobody says otherwise: 17, of the paper's we know only that
 # they are 16.
 PSEUDO_LANGS = tuple(lang for lang in PUBLISHED if LANGUAGES[lang].group in ("mid", "low"))
 
+Tables = dict[str, list[Path]]  # target language -> its tables
 Absent = dict[str, list[Dropped]]  # set -> clips of it that a release lacks
 
 logger = logging.getLogger(__name__)
@@ -66,13 +70,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders of a Common Voice release and of CoVoST 2's tables, where the sets go, and of each
-    set as published the least share that the release must have."""
+    """Folders of a Common Voice release and of CoVoST 2's tables, where the sets go, of each set as
+    published the least share that the release must have, and the languages of the translations."""
 
     common_voice: Path
     covost2: Path
     out: Output
     min_coverage: float
+    targets: tuple[str, ...] = ("en",)
 
 
 class Row(NamedTuple):
@@ -95,9 +100,12 @@ def prepare(
     missing or damaged, too many clips that can't be used, or that the release lacks.
     """
     for lang in (*langs, *pseudo_langs):
-        if lang not in PUBLISHED:
-            raise DataError(f"CoVoST 2 has no '{lang}'; choose from: {' '.join(PUBLISHED)}")
-    tables = {lang: find_tables(settings.covost2, lang) for lang in langs}
+        if lang not in (*PUBLISHED, "en"):
+            raise DataError(f"CoVoST 2 has no '{lang}'; choose from: {' '.join(PUBLISHED)} en")
+    tables = {
+        lang: {t: find_tables(settings.covost2, lang, t) for t in _targets(lang, settings.targets)}
+        for lang in langs
+    }
     jobs = [
         _job(lang, lang, settings.common_voice, SETS, tables[lang],
              partial(_make_translated, settings, lang, tables[lang]))
@@ -106,10 +114,25 @@ def prepare(
     if later:
         jobs += [
             _job(f"untranslated_{lang}", lang, later, ("untranslated",), tables[lang],
-                 partial(_make_untranslated, settings.out, later, lang, tables[lang]))
+                 partial(_make_untranslated, settings.out, later, lang, _first(tables[lang])))
             for lang in langs if lang in pseudo_langs
         ]  # fmt: skip
     make_all(settings.out.folder, jobs)
+
+
+def _targets(lang: str, targets: Iterable[str]) -> list[str]:
+    """Those that CoVoST 2 translates a language into. DataError: none."""
+    known = FROM_ENGLISH if lang == "en" else ["en"]
+    if chosen := [target for target in targets if target in known]:
+        return chosen
+    raise DataError(
+        f"CoVoST 2 doesn't translate '{lang}' into '{' '.join(targets)}', but into:"
+        f" {' '.join(known)}"
+    )
+
+
+def _first(tables: Tables) -> list[Path]:
+    return next(iter(tables.values()))
 
 
 def _job(
@@ -117,7 +140,7 @@ def _job(
     lang: str,
     source: Path,
     sets: tuple[str, ...],
-    tables: list[Path],
+    tables: Tables,
     make: Callable[[], Content],
 ) -> Job:
     """Sets of a language from the Common Voice in `source`, whose archives may be gone when they
@@ -125,17 +148,19 @@ def _job(
 
     def check() -> None:
         common_voice.locate(source, lang)
-        for table in tables:
-            next(read_columns(table, _columns(tables), [], lang, ESCAPE), None)
+        for files in tables.values():
+            for table in files:
+                next(read_columns(table, _columns(files), [], lang, ESCAPE), None)
 
     folders = tuple(folder_name(set_name, lang) for set_name in sets)
-    return Job(name, folders, made.describe({"source": source.name}, tables), check, make)
+    files = [table for files in tables.values() for table in files]
+    return Job(name, folders, made.describe({"source": source.name}, files), check, make)
 
 
-def find_tables(folder: Path, lang: str) -> list[Path]:
+def find_tables(folder: Path, lang: str, target: str = "en") -> list[Path]:
     """The official splitter's tables of train, dev and test; where they are not, its input alone,
     which is downloaded if need be. DataError: only some of the three, nothing to be had."""
-    whole = folder / f"covost_v2.{lang}_en.tsv"
+    whole = folder / f"covost_v2.{lang}_{target}.tsv"
     split = [whole.with_suffix(f".{name}.tsv") for name in SETS]
     missing = [table for table in split if not table.is_file()]
     if not missing:
@@ -210,20 +235,25 @@ def _join(table: Path, release: Release, dropped: list[Dropped], absent: Absent)
             yield Row(SPLITS[split], path, clip["client_id"], clip["sentence"], row["translation"])
 
 
-def _make_translated(settings: Settings, lang: str, tables: list[Path]) -> Content:
+def _make_translated(settings: Settings, lang: str, tables: Tables) -> Content:
     dropped: list[Dropped] = []
     absent: Absent = {name: [] for name in SETS}
-    sizes = published_sizes(tables, lang)
+    counted = [published_sizes(files, lang) for files in tables.values()]
+    sizes = {name: sum(one[name] for one in counted) for name in SETS}
+    utterances: list[Utterance] = []
     with common_voice.opened(settings.common_voice, lang, settings.out.folder) as release:
-        rows = list(read_rows(tables, release, dropped, absent))
-        utterances = list(_utterances(release, rows, dropped, absent))
+        for target, files in tables.items():
+            rows = list(read_rows(files, release, dropped, absent))
+            into = target if len(settings.targets) > 1 else ""
+            utterances += _utterances(release, rows, dropped, absent, into)
         counts = {name: sizes[name] - len(absent[name]) for name in SETS}
         check_coverage(release.source, counts, sizes, settings.min_coverage)
         sets = make_usable(settings.out, release.source, utterances, dropped)
-    for name, published in zip(SETS, PUBLISHED[lang], strict=True):
-        folder = folder_name(name, lang)
+    each = PUBLISHED_FROM_ENGLISH if lang == "en" else PUBLISHED[lang]
+    for name, one in zip(SETS, each, strict=True):
+        folder, published = folder_name(name, lang), one * len(tables)
         if folder not in sets:
-            raise DataError(f"{tables[0]}: nothing for the {name} set in '{lang}'")
+            raise DataError(f"{_first(tables)[0]}: nothing for the {name} set in '{lang}'")
         if (size := sizes[name]) != published:
             logger.warning("%s: %d utterances in its table, published %d", folder, size, published)
     lacking = [item for name in SETS for item in absent[name]]
@@ -263,10 +293,10 @@ def _known(out: Path, lang: str, tables: list[Path]) -> HeldOut:
 
 
 def _utterances(
-    release: Release, rows: list[Row], dropped: list[Dropped], absent: Absent
+    release: Release, rows: list[Row], dropped: list[Dropped], absent: Absent, target: str = ""
 ) -> Iterator[Utterance]:
     """What can be used before its audio is read; the rest goes to `dropped`, and to `absent` where
-    the release lacks the clip."""
+    the release lacks the clip. target: of the translations, where there are several."""
     clips, seen = release.clips(), set()
     for row in rows:
         text, translation = clean(row.sentence), clean(row.translation)
@@ -280,4 +310,5 @@ def _utterances(
             dropped.append(Dropped(row.path, release.lang, fault))
         else:
             seen.add(row.path)
-            yield release.utterance(row.set, row.path, row.client_id, text, translation)
+            one = release.utterance(row.set, row.path, row.client_id, text, translation)
+            yield replace(one, id=f"{one.id}-{target}", target=target) if target else one

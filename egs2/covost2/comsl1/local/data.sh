@@ -3,12 +3,7 @@
 # Options go to the tool: see data.sh --help.
 set -euo pipefail
 
-if [ "${target_lang:-en}" != en ]; then
-  echo "error: --target_lang $target_lang: CoVoST 2 is translated into English here" >&2
-  exit 1
-fi
-
 # shellcheck source=egs2/covost2/comsl1/db.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../db.sh"
 exec python -m comsl.bin.prepare_covost2 --common_voice "$COMMONVOICE" --covost2 "$COVOST2" \
-  --later "$COMMONVOICE_LATER" --pseudo_langs "$PSEUDO_LANGS" --nj "${nj:-$(nproc)}" "$@"
+  --later "$COMMONVOICE_LATER" --pseudo_langs "$PSEUDO_LANGS" --target_lang "${target_lang:-en}" --nj "${nj:-$(nproc)}" "$@"
