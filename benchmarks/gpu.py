@@ -130,8 +130,9 @@ def build(size: str, folder: Path, way: str, compiled: bool, device: str):
     model = ComSLTask.build_model(args).train().to(device)
     (optimizer,) = ComSLTask.build_optimizers(args, model)
     if compiled:
-        for part in (model.speech_encoder, model.adapter, model.language_model.mbart):
-            part.compile(dynamic=True)
+        for layers in (m for m in model.modules() if isinstance(m, torch.nn.ModuleList)):
+            for layer in layers:  # alike, so that it is compiled once
+                layer.compile(dynamic=True)
     if way == "ZeRO-2":
         return model, zero_step(model, optimizer, args, device)
 

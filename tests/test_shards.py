@@ -74,6 +74,7 @@ def test_utterances_are_what_they_were(shards, data):  # noqa: F811
     for key, item in batch:
         assert np.array_equal(item["speech"], kaldiio.load_mat(table[key]))
         assert item["source_text"] == read_table(data / "text.src")[key]
+        assert item["lang"] in ("fr", "it")
     flac = Path(read_table(data / "wav.scp")[rows[0]["id"]]).read_bytes()
     assert rows[0]["audio"] == flac
 

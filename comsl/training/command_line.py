@@ -10,8 +10,8 @@ from comsl.settings_file import read_settings
 from comsl.training.updates import LENGTH
 
 OURS = ("--raw", "--train_set", "--encoder", "--teacher_states", "--top_blocks", "--further_phase")
-TEXTS = ("text.src,source_text,text", "text.tgt,target_text,text", "utt2lang,lang,text")
-TARGETS = "utt2target,target_lang,text"
+TEXTS = {"text.src": "source_text", "text.tgt": "target_text", "utt2lang": "lang"}
+TARGETS = {"utt2target": "target_lang"}
 
 
 def espnet_words(words: Sequence[str]) -> list[str]:
@@ -46,12 +46,17 @@ def espnet_words(words: Sequence[str]) -> list[str]:
     return theirs + _text_words(ours)
 
 
+def texts_of(raw: Path) -> dict[str, str]:
+    """A set's tables of texts -> what a training calls them."""
+    return TEXTS | TARGETS if (raw / "utt2target").is_file() else TEXTS
+
+
 def _text_words(ours: dict[str, str]) -> list[str]:
     words = []
     for side, name in _sets(ours):
         raw = Path(ours["--raw"], name)
-        texts = [*TEXTS, TARGETS] if (raw / "utt2target").is_file() else TEXTS
-        words += [word for text in texts for word in _data(side, f"{raw}/{text}")]
+        for file, text in texts_of(raw).items():
+            words += _data(side, f"{raw}/{file},{text},text")
         words += [f"--{side}_shape_file", f"{raw}/source_shape"]
         words += [f"--{side}_shape_file", f"{raw}/target_shape"]
         if states := ours.get("--teacher_states"):

@@ -12,6 +12,7 @@ import kaldiio
 import numpy as np
 
 from comsl.corpora.kaldi import atomic_file, read_table, write_text
+from comsl.training.command_line import texts_of
 from comsl.training.shards import Shards
 
 
@@ -28,11 +29,7 @@ def write_shards(raw: Path, encoder: Path, teacher: Path, out: Path, size: int) 
     }
     shapes = [raw / "source_shape", raw / "target_shape", encoder / "speech_shape"]
     lengths = [read_table(path) for path in shapes]
-    texts = {
-        "lang": read_table(raw / "utt2lang"),
-        "source_text": read_table(raw / "text.src"),
-        "target_text": read_table(raw / "text.tgt"),
-    }
+    texts = {name: read_table(raw / file) for file, name in texts_of(raw).items()}
     keys = sorted(set.intersection(*(set(table) for table in (*sources.values(), *lengths))))
     random.Random(0).shuffle(keys)
     out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,6 @@ from comsl.errors import DataError
 from comsl.training.batch_sampler import cut_batches
 
 BUFFER = 4  # shards whose utterances are mixed
-TEXTS = ("id", "lang", "source_text", "target_text")
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ class Shards:
         return self.folder / f"{field}.{shard:06}.{'jsonl' if field == 'texts' else 'tar'}"
 
     def read(self, shard: int, fields: Sequence[str]) -> Iterator[dict]:
-        """A shard's utterances: TEXTS, and of each field the bytes. DataError: not as many, or
-        not those that the texts say."""
+        """A shard's utterances: `id`, texts, and of each field the bytes. DataError: not those that
+        the texts say."""
         streams = [_members(self.path(field, shard)) for field in fields]
         lines = read_lines(self.path("texts", shard))
         for number, (line, *files) in enumerate(zip(lines, *streams, strict=True)):
@@ -199,9 +198,9 @@ class ShardDataset(IterableDataset):
             yield [self._unpack(packed.pop(row)) for row in batch]
 
     def _unpack(self, item: dict) -> tuple[str, dict]:
-        data = {name: item[name] for name in TEXTS if name != "id"}
-        data |= {name: decode(field, item[field]) for name, field in self.fields.items()}
-        return item["id"], self.preprocess(item["id"], data)
+        key = item.pop("id")
+        data = {name: decode(field, item.pop(field)) for name, field in self.fields.items()}
+        return key, self.preprocess(key, item | data)
 
 
 def decode(field: str, content: bytes) -> np.ndarray:
