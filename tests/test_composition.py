@@ -87,12 +87,27 @@ def test_a_language_model_gets_the_tokens_that_it_lacks(family, published, langu
     assert model.mbart.lm_head.weight is model.embeddings
 
 
-def test_another_family_is_refused_in_one_line(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
-    options = ["--language_model", tmp_path, "--langs", "fr", "--out", tmp_path / "lm"]
-    refused = run_tool("add_languages", *options, check=False)
-    assert refused.returncode == 1
-    assert len(refused.stderr.strip().splitlines()) == 1
+def test_a_wrong_model_is_refused_in_one_line(language_models, speech_encoders, tmp_path):
+    """Neither family of the one kind of model, nor of the other."""
+    (tmp_path / "t5").mkdir()
+    (tmp_path / "t5/config.json").write_text(json.dumps({"model_type": "t5"}))
+    language_model, speech_encoder = language_models["nllb"], speech_encoders["hubert"]
+    others = {
+        "add_languages": ["--langs", "fr"],
+        "extract_features": ["--raw", tmp_path, "--sets", ""],
+    }
+    for tool, option, path in (
+        ("add_languages", "--language_model", tmp_path / "t5"),
+        ("add_languages", "--language_model", speech_encoder),
+        ("extract_features", "--speech_encoder", language_model),
+        ("extract_features", "--speech_encoder", "nobody/no-such-model"),
+    ):
+        options = others[tool]
+        refused = run_tool(tool, option, path, *options, "--out", tmp_path / "out", check=False)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.strip().splitlines()
+        assert line.startswith("error: ")
+        assert str(path) in line
 
 
 # ---- pairs

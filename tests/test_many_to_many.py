@@ -12,6 +12,7 @@ import yaml
 from conftest import PAIRS, run_tool, write_whisper
 
 from comsl.corpora.kaldi import read_table
+from comsl.errors import DataError
 from comsl.inference import SpeechTranslator
 from comsl.model.language_model import LanguageModel
 from comsl.sequences import Sequences
@@ -136,6 +137,8 @@ def test_directions_are_decoded_and_scored(raw, trained, tmp_path):
 
 
 def test_what_has_no_target_is_refused(raw, trained, tiny_lm, tmp_path):
+    with pytest.raises(DataError, match="doesn't translate into 'de', but into: en it fr"):
+        SpeechTranslator.from_pretrained(trained, target_lang="de")
     options = ["--language_model", tiny_lm, "--target_lang"]
     refused = run_tool("token_lengths", *options, "en de", raw / "dev", check=False)
     assert refused.stderr.splitlines()[-1].endswith("and --target_lang is 'en de'")

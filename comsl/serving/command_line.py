@@ -34,6 +34,7 @@ def parse_args(description: str) -> argparse.Namespace:
     add(
         "--lang", help="language spoken in the recordings, such as fr (default: Whisper detects it)"
     )
+    add("--target_lang", help="language of the translation, of a model that knows several")
     add("--format", default="txt", choices=FORMATS, help="format of the output (default: txt)")
     add("--output_dir", type=Path, help="write a file per recording to this folder, print nothing")
     add(
@@ -66,7 +67,9 @@ def run(task: str, description: str) -> None:
 def _work(args: argparse.Namespace, task: str, sources: dict[Path, Path]) -> bool:
     """Whether all went well."""
     started = time.monotonic()
-    system, detector = load_system(args.system, args.model, args.whisper_model, args.device)
+    system, detector = load_system(
+        args.system, args.model, args.whisper_model, args.device, args.target_lang
+    )
     ready, seconds, failed = time.monotonic(), 0.0, 0
     search = {"beam_size": args.beam_size, "batch_size": args.batch_size}
     found = translate_recordings(system, sources, args.lang, task, detector, _Progress(), **search)

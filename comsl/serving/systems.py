@@ -105,13 +105,17 @@ class Cascade:
 
 
 def load_system(
-    name: str, model: str | Path | None = None, whisper: str = "base", device: str | None = None
+    name: str,
+    model: str | Path | None = None,
+    whisper: str = "base",
+    device: str | None = None,
+    target_lang: str | None = None,
 ) -> tuple[System, Detector]:
     """One of SYSTEMS, and what tells its languages apart.
 
-    model: as `SpeechTranslator.from_pretrained` takes it; None: the one that comes with the
-    package. device: PyTorch's name of it; None: a GPU where there is one. DataError: no such
-    system, model or device.
+    model, target_lang: as `SpeechTranslator.from_pretrained` takes them; without a model the one
+    that comes with the package. device: PyTorch's name of it; None: a GPU where there is one.
+    DataError: no such system, model or device.
     """
     if name not in SYSTEMS:
         raise DataError(f"no system '{name}': there are {' '.join(SYSTEMS)}")
@@ -126,7 +130,7 @@ def load_system(
         return heard, heard
     from comsl.inference import SpeechTranslator
 
-    translator = SpeechTranslator.from_pretrained(model or DEFAULT_MODEL, device)
+    translator = SpeechTranslator.from_pretrained(model or DEFAULT_MODEL, device, target_lang)
     return (translator if name == "comsl" else Cascade(heard, translator)), heard
 
 
