@@ -146,6 +146,8 @@ def test_a_bad_recording_is_one_line_and_ends_no_other(model, talks, tmp_path, m
     [
         ("--lang xx", 1, "unknown language code 'xx'"),
         ("--lang ru", 1, "'ru' isn't one of the model's: fr it"),
+        ("--target_lang de", 1, "doesn't translate into 'de', but into: en"),
+        ("--target_lang de --system whisper", 1, "English alone, not into 'de'"),
         ("--format doc", 2, "invalid choice: 'doc'"),
         ("--system gtp", 2, "invalid choice: 'gtp'"),
         ("--beam_size 0", 1, "--beam_size 0: at least 1"),

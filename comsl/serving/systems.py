@@ -115,7 +115,7 @@ def load_system(
 
     model, target_lang: as `SpeechTranslator.from_pretrained` takes them; without a model the one
     that comes with the package. device: PyTorch's name of it; None: a GPU where there is one.
-    DataError: no such system, model or device.
+    DataError: no such system, model or device, or it doesn't translate into that language.
     """
     if name not in SYSTEMS:
         raise DataError(f"no system '{name}': there are {' '.join(SYSTEMS)}")
@@ -127,6 +127,8 @@ def load_system(
     device = choose_device(device)
     heard = WhisperSystem(whisper, device)
     if name == "whisper":
+        if target_lang not in (None, heard.target_lang):
+            raise DataError(f"Whisper translates into English alone, not into '{target_lang}'")
         return heard, heard
     from comsl.inference import SpeechTranslator
 
