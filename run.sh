@@ -24,7 +24,7 @@ datadir=data dumpdir=dump expdir=exp # prepared corpora, features, and results g
 recipe=                  # name of the recipe, and of its folders
 data_sh='' local_data_opts='' # the recipe's data preparation, and further options of it
 langs='' target_lang=en  # source languages, Common Voice codes such as "fr it", that of the translations, or several (utt2target)
-test_set="test"          # set to decode and score
+test_set="test"          # sets to decode and score; further ones need not be there in every language
 text_only=false          # a corpus without speech, from which stages 1 and 3 make a language model
 tsv=                     # table of a corpus of your own, see egs2/tsv/comsl1
 pseudo_set=              # set of transcribed speech to translate into further training data
@@ -114,7 +114,7 @@ decoded=$experiment/$(basename "$decode_config" .yaml)
 talks=${decoded}_long_form
 report=$exp/report
 if [ -n "$override$tag" ]; then report=$experiment/report; fi
-last_set=${test_set}_${langs##* } # the one that is decoded last
+first_set=${test_set%% *} # cards, studies and stage 10 are of this one
 tested=(--raw "$raw" --set "$test_set" --langs "$langs")
 
 if [ -n "$study" ]; then
@@ -196,7 +196,8 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
     once "$exp/lm_start" by language_model langs target_lang -- \
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
   fi
-  test_sets=("$raw/$test_set"_*)
+  test_sets=()
+  for set in $test_set; do test_sets+=("$raw/$set"_*); done
   once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
     --target_lang "$target_lang" --test "${test_sets[@]}"
@@ -297,7 +298,7 @@ if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of th
   once "$decoded" from "$raw" "$model" by test_set langs tasks decode_config -- \
     share decode OUT python -m comsl.bin.decode --model "$experiment" "${tested[@]}" --tasks "$tasks" \
     --decode_config "$decode_config"
-  once "$decoded/$last_set/nll.st" --earlier keep from "$raw" "$model" by test_set langs -- \
+  once "$decoded/${first_set}_${langs##* }/nll.st" --earlier keep from "$raw" "$model" by test_set langs -- \
     share likelihood "$decoded" python -m comsl.bin.likelihood --model "$experiment" "${tested[@]}"
   if $long_form; then
     once "$talks" from "$data" "$raw" "$model" by test_set langs decode_config -- \
@@ -355,12 +356,12 @@ fi
 
 if run_stage 10 "analysis: similarity of speech and text"; then
   once "$exp/alignment" from "$raw" by test_set langs whisper_model -- \
-    share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --whisper_model "$whisper_model"
+    share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --set "$first_set" --whisper_model "$whisper_model"
   once "$experiment/similarity" from "$raw" "$model" "$exp/alignment" by test_set langs compare_with -- \
-    share similarity OUT python -m comsl.bin.similarity "${tested[@]}" --alignment "$exp/alignment" \
-    --model "$experiment" ${compare_with:+--compare_with "$compare_with"}
+    share similarity OUT python -m comsl.bin.similarity "${tested[@]}" --set "$first_set" \
+    --alignment "$exp/alignment" --model "$experiment" ${compare_with:+--compare_with "$compare_with"}
   once "$report/similarity.json" --earlier keep from "$experiment/similarity" by test_set langs -- \
-    python -m comsl.bin.draw_similarity --set "$test_set" --langs "$langs" \
+    python -m comsl.bin.draw_similarity --set "$first_set" --langs "$langs" \
     --similarity "$experiment/similarity" --out "$report"
 fi
 

@@ -97,6 +97,8 @@ def _check_names(options: Options) -> None:
             "--recipe names folders: letters, digits, points, hyphens and underscores, not"
             f" '{options['recipe']}'"
         )
+    if not options["test_set"].split():
+        raise DataError("--test_set is empty: name a set to decode and score")
     for name in FOLDERS:
         if not options[name] or options[name].split() != [options[name]]:
             raise DataError(

@@ -11,6 +11,7 @@ from urllib.error import URLError
 import av
 import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT, run_tool
 
 from comsl.corpora import archives, asterisk, asterisk_release, asterisk_text, debian, kaldi
@@ -102,8 +103,6 @@ def test_texts_are_cleaned_and_paired(corpus: Path) -> None:
 
 
 def test_audio_is_decoded_to_16_khz_mono(corpus: Path) -> None:
-    import soundfile
-
     path = table(corpus, "wav.scp")["it_carlo-digits_7"]
     info = soundfile.info(path)
     assert (info.samplerate, info.channels, info.format) == (16000, 1, "FLAC")
@@ -190,6 +189,47 @@ def test_both_directions(releases, tmp_path: Path) -> None:
     texts = kaldi.read_table(tmp_path / "train_en/text.tgt")
     assert texts["en_allison-digits_7-it"] == "sette"
     assert not (tmp_path / "untranslated_it").exists()
+
+
+def test_another_speaker_says_only_what_no_model_was_trained_on(releases, tmp_path: Path) -> None:
+    """And is in a set of its own: the others stay as they are without."""
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for key in {*ENGLISH, "only-here"} - {"nothing"}:
+        path = sounds / f"{key}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, tone(0.5)[::2], 8000)
+    (sounds / "menu-0.wav").unlink()
+    split = asterisk.Split(0, 4)
+    voice = asterisk_release.OtherVoice("it", "it_other", sounds)
+    for name, others in (("with", [voice]), ("without", [])):
+        out = tmp_path / name
+        asterisk.prepare(releases, ["it"], ["en"], RECIPE, out, split, others=others)
+    for field in ("text.src", "text.tgt"):
+        expected = {
+            key.replace("carlo", "other"): text
+            for name in ("dev", "test")
+            for key, text in kaldi.read_table(tmp_path / f"with/{name}_it/{field}").items()
+            if key not in ("it_carlo-menu-0", "it_carlo-nothing")
+        }
+        assert kaldi.read_table(tmp_path / f"with/test_other_it/{field}") == expected
+        for name in ("train", "dev", "test", "untranslated"):
+            if (path := tmp_path / f"with/{name}_it/{field}").is_file():
+                assert (
+                    path.read_text() == Path(str(path).replace("/with/", "/without/")).read_text()
+                )
+    assert not (tmp_path / "without/test_other_it").exists()
+    clips = kaldi.read_table(tmp_path / "with/test_other_it/wav.scp")
+    assert {soundfile.info(clip).samplerate for clip in clips.values()} == {16000}
+
+
+def test_without_the_package_there_is_no_other_speaker(tmp_path: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert asterisk_release.fetch_other_voices(["fr", "it"], tmp_path) == []
+    assert "no set of other speakers: " in caplog.text
+    caplog.clear()
+    assert asterisk_release.fetch_other_voices(["fr"], tmp_path) == []
+    assert not caplog.text
 
 
 def test_limit(releases, tmp_path: Path) -> None:

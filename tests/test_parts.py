@@ -23,6 +23,7 @@ from comsl.parts import Job, join
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 1}
 SETS = ("test_fr", "test_it")
+FURTHER = "test test_other"  # the second in Italian alone
 COMMANDS = {
     "decode": "--model {experiment} --raw {raw} --langs 'fr it' --beam_size 2 --batch_size 2"
     " --max_tokens 12",
@@ -31,8 +32,8 @@ COMMANDS = {
     " --shard_utts 2 --batch_seconds 4",
     "extract_teacher": "--raw {raw} --sets 'test_fr test_it' --language_model {lm} --shard_utts 3",
     "translate_text": "--model {lm_train} --raw {raw} --data {raw}/new_fr {raw}/new_it",
-    "decode_whisper": "--raw {raw} --sets test --langs 'fr it' --whisper_model {whisper}"
-    " --beam_size 2 --batch_size 2",
+    "decode_whisper": f"--raw {{raw}} --sets '{FURTHER}' --langs 'fr it'"
+    " --whisper_model {whisper} --beam_size 2 --batch_size 2",
     "align_words": "--raw {raw} --langs 'fr it' --whisper_model {whisper}",
     "similarity": "--model {experiment} --compare_with {experiment} --raw {raw} --langs 'fr it'"
     " --alignment {alignment}",
@@ -78,6 +79,8 @@ def places(tmp_path_factory, tiny_lm, language_model) -> dict[str, Path]:
         write_ctm(top / f"alignment/test_{lang}/words.ctm", words)
     tests = [kaldi.read_dir(raw / f"test_{lang}") for lang in PAIRS]
     kaldi.write_dir(raw / "test", kaldi.combine(tests))
+    other = {f"it_c-{i}": pair for i, pair in enumerate(PAIRS["it"][:2])}
+    write_set(raw / "test_other_it", "it", other)
     from comsl.tokenizer import Tokenizer
 
     torch.manual_seed(2)
@@ -134,15 +137,18 @@ def check_same(out: Path, expected: Path) -> None:
 def test_two_jobs_make_what_one_makes(tool, run, tmp_path):
     """Whichever comes first, and nothing else is left behind."""
     one, two = tmp_path / "one", tmp_path / "two"
-    assert run(tool, one) == ""
+    options = ["--set", FURTHER] if tool in ("decode", "likelihood") else []
+    assert run(tool, one, *options) == ""
     for job in (2, 1):
-        assert run(tool, two, "--job", job, "--num_jobs", 2) == ""
+        assert run(tool, two, *options, "--job", job, "--num_jobs", 2) == ""
         if job == 2:
             complaint = run("join_parts", two, "--num_jobs", 2)
             assert complaint == f"error: {two}/parts: no whole part of job 1 of 2: run it again"
     assert run("join_parts", two, "--num_jobs", 2) == ""
     check_same(two, one)
     assert len(content(one)) > 1
+    asked = FURTHER in options or FURTHER in COMMANDS[tool]
+    assert any(name.startswith("test_other_it/") for name in content(one)) == asked
     assert not (two / "parts").exists()
     for scp in two.rglob("feats.scp"):
         arks = {Path(place.rpartition(":")[0]) for place in kaldi.read_table(scp).values()}

@@ -158,7 +158,7 @@ def test_further_sets_repeat_nothing_of_dev_and_test(raw):
             "fr_a-1": ("La porte.", "The door."),
         },
     )
-    options = ("--held_out", "dev tst-COMMON", "--out", raw / "both", raw / "train")
+    options = ("--held_out", "dev tst-COMMON tst-HE", "--out", raw / "both", raw / "train")
     done = run_tool("combine_sets", *options, raw / "spoken")
     assert done.stdout.endswith("2 utterances\n3 left out, see repeated.tsv\n")
     assert kaldi.read_table(raw / "both/text.src").keys() == {"fr_a-1", "fr_s-1"}

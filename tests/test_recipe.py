@@ -58,17 +58,22 @@ def test_every_stage_leaves_what_the_design_says(work):
         exp / "whisper-zero-shot/test_fr/text.st",
         exp / "cascade/test_fr/text.st",
         exp / "mt-true-transcript/test_it/text.mt",
+        *(exp / f"{name}/test_other_it/text.st" for name in ("joint/decode", "cascade")),
+        exp / "whisper-zero-shot/test_other_it/text.asr",
         exp / "report/RESULTS.md",
         exp / "report/index.html",
     ):
         assert path.is_file(), path
-    systems = json.loads((exp / "report/results.json").read_text())["systems"]
-    assert {(system["name"], system["task"]) for system in systems} == {
-        *(("comsl", task) for task in ("st", "asr", "mt")),
-        *(("whisper-zero-shot", task) for task in ("st", "asr")),
-        ("cascade", "st"),
-        ("mt-true-transcript", "mt"),
-    }
+    results = json.loads((exp / "report/results.json").read_text())
+    (other,) = results["further"]
+    assert other["systems"][0]["utterances"] == {"it": 4}
+    for part in (results, other):
+        assert {(system["name"], system["task"]) for system in part["systems"]} == {
+            *(("comsl", task) for task in ("st", "asr", "mt")),
+            *(("whisper-zero-shot", task) for task in ("st", "asr")),
+            ("cascade", "st"),
+            ("mt-true-transcript", "mt"),
+        }
     assert str(exp / "report/index.html") in (work / "printed.txt").read_text()
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -100,6 +101,37 @@ def test_results_json(scored):
     assert results["run"]["command"] == "./run.sh --langs 'es it'"
     assert results["run"]["versions"]["sacrebleu"]
     assert results["significance"][0]["baseline"] == "whisper-zero-shot"
+
+
+def test_further_sets_have_tables_of_their_own_in_their_languages(tmp_path):
+    write_raw(tmp_path / "raw")
+    shutil.copytree(tmp_path / "raw/test_it", tmp_path / "raw/test_other_it")
+    write_hypotheses(tmp_path / "comsl", tmp_path / "raw", "st asr")
+    write_hypotheses(
+        tmp_path / "whisper", tmp_path / "raw", "st", lambda text: text.replace("a", "o")
+    )
+    named = [f"comsl={tmp_path}/comsl", f"whisper-zero-shot={tmp_path}/whisper"]
+    systems = [word for name in named for word in ("--system", name)]
+    run_score(tmp_path, *systems)
+    alone = json.loads((tmp_path / "report/results.json").read_text())
+    done = run_score(tmp_path, *systems, "--set", "test test_other test_absent")
+    assert "no set test_absent in any of the languages es it" in done.stderr
+    results = json.loads((tmp_path / "report/results.json").read_text())
+    assert alone["further"] == []
+    (other,) = results.pop("further")
+    for name in ("further", "run"):
+        alone.pop(name)
+    results.pop("run")
+    assert results == alone
+    assert other["split"] == "test_other"
+    assert other["systems"][0]["utterances"] == {"it": 5}
+    assert other["systems"][2]["bleu"]["it"] == results["systems"][2]["bleu"]["it"] < 90
+    assert other["significance"][0]["utterances"] == 5
+    titles = re.findall("^## (.*)", (tmp_path / "report/RESULTS.md").read_text(), re.MULTILINE)
+    assert (
+        titles.index("BLEU") < titles.index("Significance") < titles.index("BLEU, test_other set")
+    )
+    assert "Significance, test_other set" in titles
 
 
 def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
-from comsl.corpora.sets import sets_of
+from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help="Set to decode")
+    parser.add_argument("--set", default="test", help='Sets to decode, such as "test"')
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
     parser.add_argument("--tasks", default="st asr mt", help='Of "st", "asr" and "mt"')
     parser.add_argument(
@@ -44,7 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.decode_config:
         vars(args).update(read_search(args.decode_config))
-    sets = sets_of(args.set, args.langs)
+    sets = test_sets(args.raw, args.set, args.langs)
     if not set(args.tasks.split()) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
     inputs = read_inputs(args, list(sets))

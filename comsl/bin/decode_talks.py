@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
-from comsl.corpora.sets import sets_of
+from comsl.corpora.sets import test_sets
 from comsl.errors import DataError
 from comsl.parts import Job, add_options, make_part
 from comsl.settings_file import read_search
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
     parser.add_argument("--data", type=Path, required=True, help="Folder of talks (stage 1)")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help="Set to decode")
+    parser.add_argument("--set", default="test", help='Sets to decode, such as "test"')
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
     parser.add_argument("--decode_config", type=Path, required=True, help="YAML: beam and batch")
     parser.add_argument(
@@ -43,7 +43,7 @@ def main() -> None:
     add_options(parser)
     args = parser.parse_args()
     search = read_search(args.decode_config)
-    sets = sets_of(args.set, args.langs)
+    sets = test_sets(args.data / "talks", args.set, args.langs)
     talks = {name: read_talks(args.data, name) for name in sets}
 
     from comsl.inference import SpeechTranslator, choose_checkpoint

@@ -1,12 +1,11 @@
 """Translate and transcribe with Whisper, as it is or fine-tuned: baselines (stage 8)."""
 
 import argparse
-from itertools import product
 from pathlib import Path
 
 from comsl.cli import command
 from comsl.corpora.kaldi import atomic_dir, read_table, write_table
-from comsl.corpora.sets import folder_name
+from comsl.corpora.sets import test_sets
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
 from comsl.languages import language
@@ -43,8 +42,7 @@ def main() -> None:
     tasks = args.tasks.split()
     if not tasks or not set(tasks) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
-    langs = [language(code) for code in args.langs.split()]
-    sets = {folder_name(name, lang.code): lang for name, lang in product(args.sets.split(), langs)}
+    sets = test_sets(args.raw, args.sets, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
 
     def work(part: Path, job: Job) -> None:
@@ -57,7 +55,7 @@ def main() -> None:
                 continue
             mine = job.share_of(waves[name])
             search = {"beam_size": args.beam_size, "batch_size": args.batch_size}
-            texts = decode_set(model, mine, lang.whisper, tasks, **search, name=name)
+            texts = decode_set(model, mine, language(lang).whisper, tasks, **search, name=name)
             with atomic_dir(part / name) as temporary:
                 for task in tasks:
                     write_table(temporary / f"text.{task}", texts[task])

@@ -9,7 +9,7 @@ import numpy as np
 
 from comsl.cli import command
 from comsl.corpora.kaldi import read_table, write_table
-from comsl.corpora.sets import sets_of
+from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
 from comsl.corpora.waves import open_waves
 from comsl.parts import Job, add_options, make_part
@@ -22,12 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
     parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help="Set to score")
+    parser.add_argument("--set", default="test", help='Sets to score, such as "test"')
     parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
     add_options(parser)
     args = parser.parse_args()
-    sets = sets_of(args.set, args.langs)
+    sets = test_sets(args.raw, args.set, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
     texts = {name: read_table(args.raw / name / "text.tgt") for name in sets}
 

@@ -42,7 +42,8 @@ def main() -> None:
             f"--langs '{args.langs}': source languages, please; '{args.target_lang}' is the target"
         )
     releases = asterisk_release.fetch(list(dict.fromkeys(["en", *langs, *targets])), args.downloads)
-    asterisk.prepare(releases, langs, targets, args.local, args.out, split, args.limit)
+    others = asterisk_release.fetch_other_voices(langs, args.downloads)
+    asterisk.prepare(releases, langs, targets, args.local, args.out, split, args.limit, others)
 
 
 if __name__ == "__main__":

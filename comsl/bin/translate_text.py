@@ -43,7 +43,7 @@ def main() -> None:
     from comsl.inference import choose_checkpoint
 
     model = choose_checkpoint(Path(args.model))
-    others = [args.raw / name for name in (TRAIN, *args.held_out.split())]
+    others = [args.raw / TRAIN, *held_out.held_out_folders(args.raw, args.held_out)]
 
     def work(part: Path, job: Job) -> None:
         mine = set(job.share({key: len(text) for key, text in tables["text.src"].items()}))

@@ -1,15 +1,16 @@
 """The embedded corpus: Asterisk's telephone prompts, recorded in five languages, made a corpus of
 speech, transcript and English translation."""
 
+import dataclasses
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.corpora import kaldi
-from comsl.corpora.asterisk_release import Release
+from comsl.corpora.asterisk_release import OtherVoice, Release
 from comsl.corpora.asterisk_text import (
     PHRASE_WORDS,
     clean,
@@ -25,6 +26,7 @@ from comsl.corpora.text import plain_words
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
 from comsl.errors import DataError
 
+TEST_OTHER = "test_other"
 SPELT_OUT = ("letters/", "phonetic/")
 
 logger = logging.getLogger(__name__)
@@ -65,13 +67,15 @@ def prepare(
     out: Path,
     split: Split,
     limit: int | None = None,
+    others: Sequence[OtherVoice] = (),
 ) -> None:
-    """Write out/{train,dev,test,untranslated}_<lang>, out/audio and out/dropped.tsv.
+    """Write out/{train,dev,test,untranslated,test_other}_<lang>, out/audio and out/dropped.tsv.
 
     releases: of English, which decides on the sets, and of all other languages; langs: what is
     spoken; targets: into what it is translated, each prompt into every one if there are several;
     recipe: the folder with corrections.tsv and mistranslated.tsv; limit: the first so many
-    utterances of every set and language.
+    utterances of every set and language; others: speakers of the prompts of dev and test once more,
+    `test_other`.
     """
     scripts = {lang: _script(release, recipe) for lang, release in releases.items()}
     mistranslated = {(lang, key) for lang, key, _ in read_tsv(recipe / "mistranslated.tsv")}
@@ -79,9 +83,9 @@ def prepare(
     dropped: list[Dropped] = []
     with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
         for utterances in _unique(prompts, releases, langs, targets, dropped):
-            for name, tables in make_sets(
-                temporary, _first(utterances, limit), dropped, home=out
-            ).items():
+            again = itertools.chain.from_iterable(_again(utterances, voice) for voice in others)
+            chosen = _first([*utterances, *again], limit)
+            for name, tables in make_sets(temporary, chosen, dropped, home=out).items():
                 kaldi.write_dir(temporary / name, tables)
         write_dropped(temporary / "dropped.tsv", dropped)
     for folder in sorted(path for path in out.iterdir() if (path / "wav.scp").is_file()):
@@ -113,6 +117,24 @@ def _unique(
     kept = without_repeats(everything, dropped, _sentences)
     for lang in langs:
         yield [utterance for utterance in kept if utterance.lang == lang]
+
+
+def _again(utterances: list[Utterance], voice: OtherVoice) -> Iterator[Utterance]:
+    """The prompts of dev and test that another voice speaks too, as the set TEST_OTHER."""
+    for utterance in utterances:
+        if utterance.lang != voice.lang or utterance.set not in ("dev", "test"):
+            continue
+        key = utterance.flac.relative_to(Path("audio", voice.lang)).with_suffix("")
+        audio = voice.sounds / f"{key}.wav"
+        if audio.is_file():
+            yield dataclasses.replace(
+                utterance,
+                set=TEST_OTHER,
+                speaker=voice.speaker,
+                id=voice.speaker + utterance.id.removeprefix(utterance.speaker),
+                audio=audio,
+                flac=Path("audio", voice.speaker, f"{key}.flac"),
+            )
 
 
 def _sentences(prompt: Utterance) -> list[tuple[str, str]]:

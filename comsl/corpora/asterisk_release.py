@@ -14,6 +14,8 @@ SITE = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 VERSION = "1.6.1"
 VOICES = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
 
+OTHER_VOICES = {"it": ("asterisk-prompt-it-menardi-wav", "dalzot")}  # package, speaker
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +31,15 @@ class Release:
     def speaker(self) -> str:
         """Speaker id; starts with the language, since one voice may speak several."""
         return f"{self.lang}_{VOICES[self.lang]}"
+
+
+@dataclass(frozen=True)
+class OtherVoice:
+    """Another speaker of a language's prompts, and the folder of their WAV files (8 kHz)."""
+
+    lang: str
+    speaker: str
+    sounds: Path
 
 
 def fetch(langs: list[str], downloads: Path) -> dict[str, Release]:
@@ -54,6 +65,22 @@ def from_debian(langs: list[str], downloads: Path) -> dict[str, Release]:
     return {
         lang: _release(lang, folders[name(lang)], folders[f"{name(lang)}-g722"]) for lang in langs
     }
+
+
+def fetch_other_voices(langs: list[str], downloads: Path) -> list[OtherVoice]:
+    """The further speakers of these languages, from Debian; none where it can't be reached."""
+    packages = {lang: OTHER_VOICES[lang] for lang in langs if lang in OTHER_VOICES}
+    try:
+        folders = debian.fetch([package for package, _ in packages.values()], downloads)
+    except DataError as error:
+        logger.warning("no set of other speakers: %s", error)
+        return []
+    voices = []
+    for lang, (package, speaker) in packages.items():
+        logger.info("%s %s", package, debian.version(folders[package]))
+        sounds = _find("vm-goodbye.wav", folders[package]).parent
+        voices.append(OtherVoice(lang, f"{lang}_{speaker}", sounds))
+    return voices
 
 
 def from_site(lang: str, downloads: Path) -> Release:
@@ -84,8 +111,13 @@ def _download(url: str, target: Path) -> None:
 
 def _release(lang: str, text: Path, audio: Path) -> Release:
     """Find the script below `text` and the sounds below `audio`."""
-    scripts = sorted(text.rglob(f"core-sounds-{lang}.txt*"))
-    greetings = sorted(audio.rglob("vm-goodbye.g722"))
-    if not scripts or not greetings:
-        raise DataError(f"{text}: not the prompts expected here; remove {text} and {audio}, rerun")
-    return Release(lang, scripts[0], greetings[0].parent)
+    script = _find(f"core-sounds-{lang}.txt*", text)
+    return Release(lang, script, _find("vm-goodbye.g722", audio).parent)
+
+
+def _find(name: str, folder: Path) -> Path:
+    """The first file of that name below a folder. DataError: there is none."""
+    files = sorted(folder.rglob(name))
+    if not files:
+        raise DataError(f"{folder}: no {name}, not the prompts expected here; remove it, rerun")
+    return files[0]

@@ -32,14 +32,21 @@ class HeldOut:
 
 def read_held_out(train: Path, held_out: str) -> HeldOut:
     """The ids of a training set, and the sets held out, such as "dev test", that lie beside it.
+    Of several test sets the first must be there, as dev must: a corpus need not have further ones.
     DataError: one of them is missing."""
     known = HeldOut(dict.fromkeys(read_table(train / "utt2lang"), train.name), {}, {})
-    for name in held_out.split():
-        tables = read_dir(train.with_name(name))
+    for folder in held_out_folders(train.parent, held_out):
+        name, tables = folder.name, read_dir(folder)
         known.utterances.update(dict.fromkeys(tables["utt2lang"], name))
         known.transcripts.update((letters(text), name) for text in tables["text.src"].values())
         known.translations.update((letters(text), name) for text in tables["text.tgt"].values())
     return known
+
+
+def held_out_folders(raw: Path, held_out: str) -> list[Path]:
+    """Those of the sets held out that must be there, dev and a test set, or are."""
+    folders = [raw / name for name in held_out.split()]
+    return folders[:2] + [folder for folder in folders[2:] if folder.is_dir()]
 
 
 def leave_out(tables: Tables, known: HeldOut) -> tuple[Tables, list[Dropped]]:

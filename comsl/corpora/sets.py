@@ -5,10 +5,13 @@ chooses models, and all others are test sets. A language's code has no underscor
 language given the set's name is what stands before it.
 """
 
+import logging
 from pathlib import Path
 
 from comsl.errors import DataError
 from comsl.languages import language
+
+logger = logging.getLogger(__name__)
 
 TRAIN, DEV, SPOKEN = "train", "dev", "spoken"  # the last by synthetic voices
 LACKING = {"untranslated": "text.tgt", "untranscribed": "text.src"}  # sets without these texts
@@ -24,6 +27,20 @@ def folder_name(name: str, lang: str) -> str:
 def sets_of(name: str, langs: str) -> dict[str, str]:
     """`test` and "fr it" -> {"test_fr": "fr", "test_it": "it"}. DataError: unknown language."""
     return {folder_name(name, lang): lang for lang in langs.split()}
+
+
+def test_sets(raw: Path, names: str, langs: str) -> dict[str, str]:
+    """ "test test_other" and "fr it" -> {"test_fr": "fr", "test_it": "it", "test_other_it": "it"}:
+    the first in every language, further ones in those in which `raw` has them. DataError: unknown
+    language."""
+    first, *others = names.split()
+    sets = sets_of(first, langs)
+    for name in others:
+        there = {key: lang for key, lang in sets_of(name, langs).items() if (raw / key).is_dir()}
+        if not there:
+            logger.warning("%s: no set %s in any of the languages %s", raw, name, langs)
+        sets |= there
+    return sets
 
 
 def sets_in(data: Path, lang: str) -> list[str]:

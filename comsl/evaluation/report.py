@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -123,6 +123,20 @@ def score_tables(results: Mapping) -> list[Table]:
         for key, title, note in kinds
         if any(key in entry for entry in results["systems"])
     ]
+
+
+def all_tables(results: Mapping) -> list[Table]:
+    """The tables of every set in `results.json`, scores and significance; titles name those of
+    further sets."""
+    tables = score_tables(results)
+    if significance := significance_table(results):
+        tables.append(significance)
+    for further in results.get("further", []):
+        tables += [
+            replace(table, title=f"{table.title}, {further['split']} set")
+            for table in all_tables(further)
+        ]
+    return tables
 
 
 def _published_note(results: Mapping) -> str:

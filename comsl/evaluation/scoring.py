@@ -108,8 +108,9 @@ def score(
 
     Scores are percentages, per language or direction (in the order of `references`), `avg` (mean
     over them) and the resource groups that occur. target_lang: of the translations, or all of them;
-    it decides how BLEU takes them apart. metrics: of METRICS, those of translations. DataError: no
-    outputs at all.
+    it decides how BLEU takes them apart. metrics: of METRICS, those of translations. Where several
+    sets were decoded, the file is of the first, and its list `further` of the others, each of the
+    same form. DataError: no outputs at all.
     """
     if not outputs:
         raise DataError("no system has hypotheses for this set; decode first (stages 7 and 8)")

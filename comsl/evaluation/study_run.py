@@ -44,6 +44,11 @@ class Study:
         return self.options["study"]
 
     @property
+    def test_set(self) -> str:
+        """The set that rows are compared by, the first of those that are decoded."""
+        return self.options["test_set"].split()[0]
+
+    @property
     def rows(self) -> list[str]:
         """Those that were asked for. DataError: there is no such row or study."""
         return choose_rows(self.name, self.options["study_rows"])
@@ -168,7 +173,7 @@ def prepare(study: Study) -> None:
                         " --further_sets, or have stage 1 make it"
                     )
         for lang in study.options["langs"].split():
-            name = f"{study.options['test_set']}_{lang}"
+            name = f"{study.test_set}_{lang}"
             utterances = read_table(study.raw(fold) / name / "text.tgt").keys()
             if repeated := sorted(utterances & seen):
                 folds = study.options["study_folds"]
@@ -190,7 +195,7 @@ def table_command(study: Study) -> list[str]:
     return [
         *("python", "-m", "comsl.bin.study", "--study", study.name),
         *("--rows", " ".join(study.rows), *folds, "--recipe", options["recipe"]),
-        *("--set", options["test_set"], "--langs", options["langs"]),
+        *("--set", study.test_set, "--langs", options["langs"]),
         *("--target_lang", options["target_lang"], "--decode", study.decode),
         *("--out", str(report), "--command", study.command),
     ]
