@@ -335,7 +335,7 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--recipe", ".."], "digits, points, hyphens and underscores, not '..'"),
         (["--expdir", "my exp"], "is the path of a folder, without spaces, not 'my exp'"),
         (["--expdir", "./data/"], "--datadir, --dumpdir and --expdir are three different folders"),
-        (["--study", "tables"], "no study 'tables': choose from ablation modality_gap"),
+        (["--study", "tables"], "no study 'tables': choose from ablation lora modality_gap"),
         (
             ["--study", "modality_gap", "--study_rows", "cml 1_st"],
             "study modality_gap has no row '1_st': choose from none cml const ctc mml waco",
