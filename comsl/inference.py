@@ -28,6 +28,7 @@ from comsl.recordings.translation import translate_recordings
 from comsl.sequences import Sequences
 
 logger = logging.getLogger(__name__)
+ALIKE = 0.6  # share of the longest input's length that others of its batch have at least
 HUB_TIMEOUT = 4  # seconds until the hub counts as out of reach
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
@@ -269,10 +270,16 @@ def is_empty(item: np.ndarray | Wave | str) -> bool:
 
 
 def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, the longest first: memory is known at once."""
-    order = sorted(lengths, key=lambda i: -lengths[i])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    """Indices in batches of like length, the longest first: memory is known at once, and little is
+    computed for padding."""
+    batch: list[int] = []
+    for index in sorted(lengths, key=lambda i: -lengths[i]):
+        if batch and (len(batch) == batch_size or lengths[index] < ALIKE * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def find_model(path: str | Path) -> Path:
