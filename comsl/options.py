@@ -31,6 +31,11 @@ def check(options: Options) -> None:
     stages and files that there aren't."""
     _check_names(options)
     _check_langs(options["langs"].split(), options["target_lang"])
+    if options["whisper_config"] and options["target_lang"].split()[1:]:
+        raise DataError(
+            f"--whisper_config: Whisper learns to translate into one language, not into"
+            f" '{options['target_lang']}': leave it out"
+        )
     _check_stages(int(options["stage"]), int(options["stop_stage"]))
     check_experiment(options)
     for name in COUNTS:
