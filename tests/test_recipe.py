@@ -66,7 +66,7 @@ def test_every_stage_leaves_what_the_design_says(work):
         assert path.is_file(), path
     results = json.loads((exp / "report/results.json").read_text())
     (other,) = results["further"]
-    assert other["systems"][0]["utterances"] == {"it": 4}
+    assert other["systems"][0]["utterances"] == {"it": 3}  # one of four is longer than 12 s
     for part in (results, other):
         assert {(system["name"], system["task"]) for system in part["systems"]} == {
             *(("comsl", task) for task in ("st", "asr", "mt")),
