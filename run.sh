@@ -41,9 +41,8 @@ whisper_model=           # of the baselines and of word alignment (stages 8 and 
 silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
 top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
 language_model='' lm_size='' # mBART, M2M-100, NLLB or packed ComSL model to start from; or mBART's size as JSON, for a new one
-init_adapter=            # packed ComSL model, a folder or hub id, whose adapter composite training starts from (stage 6)
+init_model=              # packed ComSL model that composite training starts from: a folder or hub id (stage 6)
 lm_config='' lm_share=1.0 # training of the language model (stage 3); share of its weights as trained: less forgets less
-composite_lm_share=1.0   # the same of the language blocks after composite training; before is what they started from
 fine_tuned_lm=true       # the language blocks start from stage 3's model; false: from what that started from
 frozen_config='' train_config='' # composite training, frozen and joint phase, which names the experiment (stage 6)
 frozen_phase=some        # how much of the two phases the speech encoder stays frozen: none, some or all
@@ -108,7 +107,6 @@ experiment_name() {
 experiment=$exp/${tag:-$(experiment_name "$train_config")}
 frozen=$exp/$(experiment_name "$frozen_config")
 if [ -n "$tag" ] || [ "$frozen" = "$experiment" ]; then frozen=${experiment}_frozen; fi
-model=$experiment/interpolated.pth
 translator=$exp/lm_train/interpolated.pth # of text
 decoded=$experiment/$(basename "$decode_config" .yaml)
 talks=${decoded}_long_form
@@ -196,6 +194,11 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
     once "$exp/lm_start" by language_model langs target_lang -- \
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
   fi
+  if [ -n "$init_model" ]; then
+    once "$exp/start.pth" from "$exp/lm_start" by init_model speech_encoder -- \
+      python -m comsl.bin.export_start --model "$init_model" --speech_encoder "$speech_encoder" \
+      --language_model "$exp/lm_start" --out OUT
+  fi
   test_sets=()
   for set in $test_set; do test_sets+=("$raw/$set"_*); done
   once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
@@ -262,13 +265,8 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
   if $shards; then options+=(--shards "$sharded") && settings+=(shards); fi
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
-  adapter=$exp/adapter.pth from=() # it starts at random where none is given
-  if [ -n "$init_adapter" ]; then
-    once "$adapter" from "$exp/lm_start" by init_adapter speech_encoder -- \
-      python -m comsl.bin.export_adapter --model "$init_adapter" --speech_encoder "$speech_encoder" \
-      --language_model "$exp/lm_start" --out OUT
-    reads+=("$adapter") from=(--init_param "$adapter")
-  fi
+  from=() # the adapter starts at random
+  if [ -n "$init_model" ]; then reads+=("$exp/start.pth") from=(--init_param "$exp/start.pth"); fi
   case $frozen_phase in # how the main phase is trained
     some) main=(--config "$train_config" "${options[@]}" --init_param "$frozen") ;;
     none) main=(--config "$train_config" "${options[@]}" "${from[@]}" --further_phase "$frozen_config") ;;
@@ -290,18 +288,16 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     train joint train "${main[@]}" --output_dir "$experiment"
     made "$experiment"
   fi
-  once "$model" from "$experiment" "$start" by composite_lm_share -- \
-    python -m comsl.bin.interpolate --model "$experiment" --start "$start" --share "$composite_lm_share" --out OUT
 fi
 
 if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of the references"; then
-  once "$decoded" from "$raw" "$model" by test_set langs tasks decode_config -- \
+  once "$decoded" from "$raw" "$experiment" by test_set langs tasks decode_config -- \
     share decode OUT python -m comsl.bin.decode --model "$experiment" "${tested[@]}" --tasks "$tasks" \
     --decode_config "$decode_config"
-  once "$decoded/${first_set}_${langs##* }/nll.st" --earlier keep from "$raw" "$model" by test_set langs -- \
+  once "$decoded/${first_set}_${langs##* }/nll.st" --earlier keep from "$raw" "$experiment" by test_set langs -- \
     share likelihood "$decoded" python -m comsl.bin.likelihood --model "$experiment" "${tested[@]}"
   if $long_form; then
-    once "$talks" from "$data" "$raw" "$model" by test_set langs decode_config -- \
+    once "$talks" from "$data" "$raw" "$experiment" by test_set langs decode_config -- \
       share talks OUT python -m comsl.bin.decode_talks --model "$experiment" --data "$data" "${tested[@]}" \
       --decode_config "$decode_config"
   fi
@@ -357,7 +353,7 @@ fi
 if run_stage 10 "analysis: similarity of speech and text"; then
   once "$exp/alignment" from "$raw" by test_set langs whisper_model -- \
     share alignment OUT python -m comsl.bin.align_words "${tested[@]}" --set "$first_set" --whisper_model "$whisper_model"
-  once "$experiment/similarity" from "$raw" "$model" "$exp/alignment" by test_set langs compare_with -- \
+  once "$experiment/similarity" from "$raw" "$experiment" "$exp/alignment" by test_set langs compare_with -- \
     share similarity OUT python -m comsl.bin.similarity "${tested[@]}" --set "$first_set" \
     --alignment "$exp/alignment" --model "$experiment" ${compare_with:+--compare_with "$compare_with"}
   once "$report/similarity.json" --earlier keep from "$experiment/similarity" by test_set langs -- \
@@ -366,7 +362,7 @@ if run_stage 10 "analysis: similarity of speech and text"; then
 fi
 
 if run_stage 11 "the model packed, with its card, as a folder for the Hugging Face hub"; then
-  reads=("$model") card=()
+  reads=("$experiment") card=()
   scores=$report/results.json about=$(dirname "$data_sh")/card.md
   if [ -f "$scores" ]; then reads+=("$scores") card+=(--report "$scores"); fi
   if [ -f "$about" ]; then reads+=("$about") card+=(--about "$about"); fi

@@ -292,8 +292,8 @@ def find_model(path: str | Path) -> Path:
 
 
 def choose_checkpoint(path: Path) -> Path:
-    """An experiment's model: interpolated, else as it was trained; a checkpoint or a packed model
-    itself.
+    """An experiment's model: interpolated where stage 3 has done so, else as it was trained; a
+    checkpoint or a packed model itself.
 
     DataError: the folder holds none.
     """

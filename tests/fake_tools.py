@@ -47,7 +47,7 @@ made = {
     "interpolate": [""],
     "export_whisper": [""],
     "pack": ["model.safetensors"],
-    "export_adapter": [""],
+    "export_start": [""],
     "join_parts": [],
     "validate_data": [],
     "check_trainings": [],

@@ -1,5 +1,6 @@
 """The packed model: a folder for the hub, there and back."""
 
+import copy
 import json
 import shutil
 import socket
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import run_tool, write_whisper
+from conftest import ROOT, run_tool, write_whisper
+from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from fake_hub import Hub
 from huggingface_hub import constants
 from safetensors.torch import load_file
@@ -84,15 +86,20 @@ def test_it_is_a_language_model_to_start_from(model, packed, tmp_path):
     assert len(Tokenizer(tmp_path / "lm")) == len(model.tokenizer)
 
 
-def test_a_training_starts_from_its_adapter(model, packed, tmp_path, tiny_lm):
-    options = ["--model", packed, "--language_model", tiny_lm, "--out", tmp_path / "adapter.pth"]
-    run_tool("export_adapter", *options, "--speech_encoder", "whisper.pt")
-    adapter = torch.load(tmp_path / "adapter.pth", weights_only=True)
-    known = model.adapter.state_dict(prefix="adapter.")
-    assert all(torch.equal(adapter.pop(name), tensor) for name, tensor in known.items())
-    assert not adapter
-    done = run_tool("export_adapter", *options, "--speech_encoder", "small", check=False)
-    assert "its adapter doesn't fit between small, 768 wide, and" in done.stderr
+def test_a_training_starts_from_it(model, packed, tmp_path):
+    """From its adapter and its language blocks, whose tokens must be the same."""
+    options = ["--model", packed, "--language_model", packed, "--out", tmp_path / "start.pth"]
+    run_tool("export_start", *options, "--speech_encoder", "whisper.pt")
+    other = copy.deepcopy(model)
+    torch.nn.init.normal_(other.adapter.layers[0].inner.weight)
+    torch.nn.init.normal_(other.language_model.mbart.model.shared.weight)
+    load_pretrained_model(str(tmp_path / "start.pth"), other, True)
+    assert same(model, other)
+    refused = run_tool("export_start", *options, "--speech_encoder", "small", check=False)
+    assert "those of small are 768" in refused.stderr
+    options[3] = ROOT / "egs2/debian_l10n/mt1/mbart_small"
+    refused = run_tool("export_start", *options, "--speech_encoder", "whisper.pt", check=False)
+    assert "its tokens are others than those of" in refused.stderr
 
 
 def cut(file: Path) -> None:

@@ -156,7 +156,7 @@ def test_published_scores_stand_beside_ours_and_are_marked(tmp_path):
     assert "Published, not ours: Their paper" in text
     assert "A (published)" in (tmp_path / "report/index.html").read_text()
     done = run_score(tmp_path, *options, "--langs", "es")
-    assert "p.json: of other sets or languages, left out" in done.stderr
+    assert "p.json: of other sets or languages than test, left out" in done.stderr
     assert "published" not in (tmp_path / "report/RESULTS.md").read_text()
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import PAIRS, run_tool, write_mbart50, write_texts
+from conftest import PAIRS, ROOT, run_tool, write_mbart50, write_texts
 
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.model.language_model import LanguageModel
@@ -13,6 +13,7 @@ from comsl.tokenizer import Tokenizer
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.vocabulary import BYTES, CHARACTERS
 
+SHIPPED = ROOT / "egs2/debian_l10n/mt1/mbart_small"
 TEXTS = [
     "À demain !",
     "“I don’t know…” – 5 % of 20 € at 3 °C",
@@ -39,7 +40,9 @@ def written(tokenizer: Tokenizer, text: str, lang: str = "fr") -> str:
     return tokenizer.decode(tokenizer.encode(text, lang))
 
 
-def test_what_is_read_can_be_written(tokenizer):
+@pytest.mark.parametrize("shipped", [False, True])
+def test_what_is_read_can_be_written(tokenizer, shipped):
+    tokenizer = Tokenizer(SHIPPED) if shipped else tokenizer
     for text in TEXTS + ELSEWHERE + CONTROL:
         assert written(tokenizer, text) == text
         assert not tokenizer.unknown_share([text])

@@ -85,14 +85,14 @@ class Study:
         files = " ".join(map(str, row_files(self.name, row)))
         return [
             *("./run.sh", *self.words, "--study", "", "--tasks", "st"),
-            *(*self.options["study_opts"].split(), *split),
+            *(*shlex.split(self.options["study_opts"]), *split),
             *("--skip_stages", f"{self.options['skip_stages']} 8 9"),
             *("--override", files, "--tag", f"{self.name}/{row}", *further),
         ]
 
     def row_options(self, row: str) -> Options:
         """What a row's options and files make of the study's. DataError: what they can't change."""
-        words = self.options["study_opts"].split()
+        words = shlex.split(self.options["study_opts"])
         common = self.options | dict(_pairs(words))
         self._refuse_changes(row, self.options, common, TABLE)
         own = common.copy()

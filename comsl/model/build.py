@@ -74,6 +74,11 @@ def check_parts(args: argparse.Namespace) -> None:
     """DataError: a setting that a part of the model doesn't have, or that makes no sense."""
     check_settings("language_model_conf", LanguageModel, args.language_model_conf)
     check_settings("model_conf", Settings, args.model_conf)
+    weights = Settings(**args.model_conf).weights
+    if not any(weights[name] for name in ("st", "asr", "mt", "cml")):
+        raise DataError(
+            "model_conf: w_st, w_asr, w_mt and w_cml are all 0, the decoder would learn nothing"
+        )
     check_lora(lora_conf(args))
     if args.speech_encoder is not None:
         encoder = SPEECH_ENCODERS[args.speech_encoder]

@@ -62,10 +62,6 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
     """All of them. DataError: they contradict each other."""
 
     def __post_init__(self):
-        if not (self.w_st or self.w_asr or self.w_mt or self.w_cml):
-            raise DataError(
-                "model_conf: w_st, w_asr, w_mt and w_cml are all 0, the decoder would learn nothing"
-            )
         for name, loss in REPRESENTATION_LOSSES.items():
             if loss.aligns and self.weights[name] and not self.w_ctc:
                 raise DataError(f"w_{name} needs the CTC head's alignment: set w_ctc")

@@ -81,7 +81,7 @@ class Clip:
 
 MBART = LanguageSize.of(MBART_50, added=2)  # codes of Welsh and Catalan
 SIZES = {
-    "embedded": Size(SpeechSize.of(WHISPER["base"]), LanguageSize(256, 1024, 4, 3, 8054, 512)),
+    "embedded": Size(SpeechSize.of(WHISPER["base"]), LanguageSize(256, 1024, 4, 3, 8420, 512)),
     "medium": Size(SpeechSize.of(WHISPER["medium"]), MBART),
     "large": Size(SpeechSize.of(WHISPER["large-v2"]), MBART),
 }

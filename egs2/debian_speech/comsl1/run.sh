@@ -5,13 +5,13 @@ exec "$(dirname "$0")/../../../run.sh" \
   --data_sh egs2/debian_speech/comsl1/local/data.sh \
   --langs "es fr it ru" \
   --max_duration 12 \
-  --further_sets "spoken" \
-  --augmented_copies 1 \
+  --pseudo_set untranslated \
+  --further_sets "spoken untranscribed" \
   --speech_encoder base \
   --language_model egs2/debian_l10n/mt1/mbart_small \
   --lm_config conf/train_asterisk_lm.yaml \
-  --lm_share 0.75 \
-  --composite_lm_share 0.4 \
-  --frozen_config conf/train_asterisk_long_frozen.yaml \
-  --train_config conf/train_asterisk_long.yaml \
+  --lm_share 0.0 \
+  --frozen_phase all \
+  --frozen_config egs2/debian_speech/comsl1/conf/train.yaml \
+  --train_config egs2/debian_speech/comsl1/conf/train.yaml \
   "$@"

@@ -1,0 +1,50 @@
+"""Write what composite training starts from, a packed model's adapter and language blocks, as a
+checkpoint for --init_param."""
+
+import argparse
+from pathlib import Path
+
+from comsl.cli import command
+from comsl.errors import DataError
+
+
+@command
+def main() -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="Packed model: folder or hub id")
+    parser.add_argument("--speech_encoder", required=True, help="Whose states it will read")
+    parser.add_argument("--language_model", required=True, help="Whose tokens it will write")
+    parser.add_argument("--out", type=Path, required=True, help="Checkpoint to write")
+    args = parser.parse_args()
+
+    import torch
+
+    from comsl.corpora.kaldi import atomic_file
+    from comsl.encoders.choices import encoder_class
+    from comsl.inference import find_model
+    from comsl.model.packed import ADAPTER, SPEECH_ENCODER, read_tensors
+    from comsl.tokenizer import Tokenizer
+
+    folder = find_model(args.model)
+    tensors = read_tensors(folder)
+    heard = len(tensors[f"{ADAPTER}layers.0.norm.weight"])  # width of the states that it reads
+    width = encoder_class(args.speech_encoder).published_width(args.speech_encoder)
+    if width not in (None, heard):
+        raise DataError(
+            f"{args.model}: its adapter reads states {heard} wide, those of"
+            f" {args.speech_encoder} are {width}"
+        )
+    vocabularies = [Tokenizer(path).backend.get_vocab() for path in (folder, args.language_model)]
+    if vocabularies[0] != vocabularies[1]:
+        raise DataError(
+            f"{args.model}: its tokens are others than those of {args.language_model}: start"
+            " without it (--init_model ''), or from the language model that it started from"
+        )
+    start = {n: t.float() for n, t in tensors.items() if not n.startswith(SPEECH_ENCODER)}
+    with atomic_file(args.out) as temporary:
+        torch.save(start, temporary)
+
+
+if __name__ == "__main__":
+    main()
