@@ -21,9 +21,7 @@ from comsl.model.composite import ComSLModel
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SECTION = "comsl"  # of CONFIG
-BLOCKS = (
-    "language_model.mbart."  # how a model's state dict begins where the language model's doesn't
-)
+BLOCKS = "language_model.mbart."  # before the language model's own names in a model's state dict
 SPEECH_ENCODER = "speech_encoder."
 ADAPTER = "adapter."
 PARTS = (ADAPTER, SPEECH_ENCODER)  # beside the blocks; the CTC head is training's alone
