@@ -15,6 +15,7 @@ from comsl.corpora.samples import RATE
 from comsl.corpora.waves import Wave, check_window
 from comsl.encoders.choices import choose
 from comsl.errors import DataError
+from comsl.hub import check_model
 from comsl.model.build import build_model, lora_conf
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
@@ -29,7 +30,6 @@ from comsl.sequences import Sequences
 
 logger = logging.getLogger(__name__)
 ALIKE = 0.6  # share of the longest input's length that others of its batch have at least
-HUB_TIMEOUT = 4  # seconds until the hub counts as out of reach
 INTERPOLATED = "interpolated.pth"  # between fine-tuned and start (comsl.bin.interpolate)
 
 
@@ -306,19 +306,13 @@ def choose_checkpoint(path: Path) -> Path:
 def _download(hub_id: str) -> Path:
     """The folder of a model on the Hugging Face hub, or of what was fetched of it before."""
     from httpx2 import TransportError
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
 
+    check_model(hub_id)
     try:
-        # Asked once, for it isn't asked again and again as what follows would be.
-        HfApi().model_info(hub_id, timeout=HUB_TIMEOUT)
-    except (TransportError, OfflineModeIsEnabled) as error:
-        reason, local = f"the hub can't be reached ({error})", True
-    except (HfHubHTTPError, ValueError) as error:
+        return Path(snapshot_download(hub_id))
+    except (RepositoryNotFoundError, ValueError) as error:
         raise DataError(f"{hub_id}: neither a file, a folder nor a model on the hub") from error
-    else:
-        reason, local = "the download failed", False
-    try:
-        return Path(snapshot_download(hub_id, local_files_only=local))
-    except (OSError, ValueError, TransportError) as error:
-        raise DataError(f"{hub_id}: no such folder here, and {reason}") from error
+    except (OSError, TransportError) as error:
+        raise DataError(f"{hub_id}: the download from the hub failed: {error}") from error

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from comsl.errors import DataError
+from comsl.hub import check_model
 from comsl.languages import LANGUAGES, language
 from comsl.vocabulary import cover, pieces_of_texts
 
@@ -22,6 +23,7 @@ class Tokenizer:
     def __init__(self, path: str | Path):
         from transformers import AutoTokenizer
 
+        check_model(path)
         try:
             self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ from conftest import ROOT
 # From the ground up; those of a row know nothing of each other.
 LAYERS = [
     "dimensions downloads errors precision read_ahead sequences table vocabulary",
-    "checks languages processes settings_file",
+    "checks hub languages processes settings_file",
     "bleu cli made options overrides tokenizer",
     "corpora",
     "encoders parts recordings",

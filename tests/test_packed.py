@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from tiny_models import tiny_comsl
 from transformers import AutoModelForSeq2SeqLM
 
-from comsl import inference
+from comsl import hub
+from comsl.encoders.huggingface import read_config
 from comsl.errors import DataError
 from comsl.evaluation.card import write_card
 from comsl.inference import SpeechTranslator, load_model
@@ -176,15 +177,20 @@ def test_to_the_hub_and_back(model, packed, tmp_path, monkeypatch):
     assert same(model, SpeechTranslator.from_pretrained("me/comsl").model)
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch, tmp_path):
+def test_a_hub_that_does_not_answer_is_asked_once(packed, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(0.1)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr(inference, "HUB_TIMEOUT", 0.1)
-        with pytest.raises(DataError, match=r"^me/comsl: no such folder here, and the hub can't"):
-            SpeechTranslator.from_pretrained("me/comsl")
+        for load in (SpeechTranslator.from_pretrained, LanguageModel, Tokenizer, read_config):
+            with pytest.raises(
+                DataError, match=r"^me/comsl: no such folder here, and the hub can't"
+            ):
+                load("me/comsl")
+        pushed = run_tool("push", "--model", packed, "--hf_repo", "me/comsl", check=False)
+        assert pushed.stderr.startswith("error: me/comsl: the hub can't be reached")
         silent.accept()
         with pytest.raises(TimeoutError):
             silent.accept()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from comsl.cli import command
 from comsl.errors import DataError
+from comsl.hub import unreachable
 
 
 @command
@@ -23,6 +24,8 @@ def main() -> None:
     from comsl.model.packed import read_section
 
     read_section(args.model)
+    if reason := unreachable():
+        raise DataError(f"{args.hf_repo}: the hub can't be reached ({reason})")
     try:
         hub = HfApi()
         hub.create_repo(args.hf_repo, private=args.private, exist_ok=True)

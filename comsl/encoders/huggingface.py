@@ -10,17 +10,20 @@ from torch import Tensor, nn
 from comsl.corpora.samples import RATE
 from comsl.encoders.base import SpeechEncoder, valid
 from comsl.errors import DataError
+from comsl.hub import check_model
 
 CHECKPOINTS = (".pt", ".ct2")  # how names of files of weights end, which have no configuration
 
 
 @cache
 def read_config(model: str):
-    """The configuration of a hub id or folder; None where it is neither."""
+    """The configuration of a hub id or folder; None where it is neither. DataError:
+    an id that isn't here, without the hub."""
     if not Path(model).is_dir() and (model.count("/") != 1 or Path(model).suffix in CHECKPOINTS):
         return None
     from transformers import AutoConfig
 
+    check_model(model)
     try:
         return AutoConfig.from_pretrained(model)
     except (OSError, ValueError):

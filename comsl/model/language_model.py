@@ -16,6 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from comsl.errors import DataError
+from comsl.hub import check_model
 from comsl.model.repetition import goes_round
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
@@ -70,6 +71,7 @@ class LanguageModel(nn.Module):
         checkpointing: bool = False,
     ):
         super().__init__()
+        check_model(path)
         # All layers run: ERM compares states of a certain one.
         overrides = {"encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
         overrides |= {} if dropout is None else {"dropout": dropout}
