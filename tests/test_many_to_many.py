@@ -111,6 +111,13 @@ def test_labels_are_in_the_utterances_language(raw, trained, tiny_lm, tokenizer)
     assert "target_lang" in names
 
 
+def test_a_clip_is_encoded_once(raw, trained):
+    places = read_table(trained.parent / "encoder/train/feats.scp")
+    assert places.keys() == read_table(raw / "train/wav.scp").keys()
+    clips = set(read_table(raw / "train/wav.scp").values())
+    assert len(set(places.values())) == len(clips) < len(places)
+
+
 def test_directions_are_decoded_and_scored(raw, trained, tmp_path):
     sets = ["--raw", raw, "--set", "test", "--langs", "fr en"]
     options = ["--model", trained, *sets, "--out", tmp_path / "out"]

@@ -1,5 +1,6 @@
 """States of the frozen speech encoder, written in advance (stage 5)."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class EncoderStates:
         return self._encoder
 
     def extract(self, raw: Path, out: Path, positions: int | None = None, job: Job = ALONE) -> None:
-        """Encode the job's share of the set `raw` into `out`.
+        """Encode the job's share of the set `raw` into `out`: a clip once, whatever is made of it.
 
         positions: of the language model that will take the states. DataError names the utterance
         that can't be encoded, or that has no room in it.
@@ -74,8 +75,11 @@ class EncoderStates:
         )
         samples = count_samples(wav_scp)
         check_window(samples, self.encoder.max_samples())
-        frames = {key: self.encoder.num_states(samples[key]) for key in job.share(samples)}
-        shapes = trained_on(raw, {key: str(length) for key, length in frames.items()})
+        clips = utterances_by_clip(wav_scp)
+        mine = job.share({first: samples[first] for first in clips})
+        frames = {first: self.encoder.num_states(samples[first]) for first in mine}
+        lengths = {key: str(frames[first]) for first in mine for key in clips[first]}
+        shapes = trained_on(raw, lengths)
         write_table(out / "speech_shape", shapes)
         if positions:
             check_room(raw, shapes, downsampling(self.kind.frame_rate), positions)
@@ -84,6 +88,9 @@ class EncoderStates:
             return [read_wave(utterance, wav_scp[utterance]) for utterance in batch]
 
         arks.write(frames, read, self._encode)
+        places = read_table(out / "feats.scp")
+        places = {key: places[first] for first in mine for key in clips[first]}
+        write_table(out / "feats.scp", places)
 
     @torch.no_grad()
     def _encode(
@@ -101,6 +108,15 @@ class EncoderStates:
         rows = states.float().cpu().numpy()
         for utterance, row, length in zip(batch, rows, lengths.tolist(), strict=True):
             yield utterance, row[:length]
+
+
+def utterances_by_clip(wav_scp: dict[str, str]) -> dict[str, list[str]]:
+    """First utterance of a file -> all of it: a clip has one for each language that it is
+    translated into."""
+    files = defaultdict(list)
+    for utterance, path in wav_scp.items():
+        files[path].append(utterance)
+    return {utterances[0]: utterances for utterances in files.values()}
 
 
 def check_room(raw: Path, frames: dict[str, str], ratio: int, positions: int) -> None:
