@@ -1,5 +1,5 @@
-"""Published dimensions of Whisper's encoders and of mBART-50, for what is built without them, and
-the adapter's between the two."""
+"""Published dimensions of Whisper's encoders, mBART-50 and NLLB-200, for what is built without
+them, and the adapter's between the two."""
 
 ADAPTER_RATE = 12.5  # states a second of the adapter: a quarter of Whisper's
 
@@ -26,6 +26,20 @@ WHISPER = {
     "large-v3-turbo": _encoder(1280, 20, 32, n_mels=128),  # its decoder alone is smaller
     "turbo": _encoder(1280, 20, 32, n_mels=128),
 }
+
+# Keywords of M2M100Config, of facebook/nllb-200-distilled-600M.
+NLLB_600M = dict(
+    vocab_size=256206,
+    d_model=1024,
+    encoder_layers=12,
+    decoder_layers=12,
+    encoder_ffn_dim=4096,
+    decoder_ffn_dim=4096,
+    encoder_attention_heads=16,
+    decoder_attention_heads=16,
+    max_position_embeddings=1024,
+    scale_embedding=True,
+)
 
 # Keywords of MBartConfig.
 MBART_50 = dict(

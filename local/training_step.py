@@ -21,10 +21,13 @@ TEXTS = ("Demain nous partons à la mer avec nos amis.", "Tomorrow we go to the 
 
 
 class MemoryTrace:
-    """Prints, after each phase of the work, its time and the memory of the process."""
+    """Prints, after each phase of the work, its time and the memory of the process.
+
+    phases: GiB at most of each.
+    """
 
     def __init__(self):
-        self.peak = 0.0
+        self.phases: dict[str, float] = {}
         self.started = time.perf_counter()
         print(f"{'':24}{'seconds':>9}{'GiB after':>11}{'GiB at most':>13}")
 
@@ -35,10 +38,15 @@ class MemoryTrace:
             int(re.search(rf"{key}:\s+(\d+) kB", status)[1]) / 2**20 for key in ("VmRSS", "VmHWM")
         )
         Path("/proc/self/clear_refs").write_text("5")  # the next phase's maximum is its own
-        self.peak = max(self.peak, most)
+        self.phases[name] = most
         seconds = time.perf_counter() - self.started
         print(f"{name:24}{seconds:9.1f}{after:11.2f}{most:13.2f}", flush=True)
         self.started = time.perf_counter()
+
+    @property
+    def peak(self) -> float:
+        """GiB at most, of all phases."""
+        return max(self.phases.values())
 
 
 def make_batch(tokenizer, seconds: float) -> dict:
@@ -54,8 +62,8 @@ def make_batch(tokenizer, seconds: float) -> dict:
     return batch | {f"{name}_lengths": torch.tensor([v.size(1)]) for name, v in batch.items()}
 
 
-def run_step(args: argparse.Namespace, seconds: float, trace: MemoryTrace) -> None:
-    """Build, forward, backward, clip, update: as ESPnet's trainer does."""
+def run_step(args: argparse.Namespace, seconds: float, trace: MemoryTrace) -> int:
+    """Build, forward, backward, clip, update: as ESPnet's trainer does. The model's parameters."""
     import torch
 
     from comsl.training.task import ComSLTask
@@ -74,6 +82,7 @@ def run_step(args: argparse.Namespace, seconds: float, trace: MemoryTrace) -> No
     trace.phase(f"update by {args.optim}")
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{count / 1e9:.2f} thousand million parameters, loss {loss.item():.1f}")
+    return count
 
 
 @command

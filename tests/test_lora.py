@@ -2,11 +2,16 @@
 
 import argparse
 import copy
+import json
 import logging
+import sys
 
 import pytest
 import torch
+from conftest import TINY_MBART
 
+from benchmarks import lora_step
+from comsl.dimensions import WHISPER
 from comsl.errors import DataError
 from comsl.model.build import build_model
 from comsl.model.lora import merge_lora
@@ -130,3 +135,12 @@ def test_what_makes_no_sense_is_refused(tiny_lm, lora, message):
 def test_weights_of_another_training_are_refused(tiny_lm):
     with pytest.raises(DataError, match="give both phases the same lora_conf"):
         build(tiny_lm, BOTH).load_state_dict(build(tiny_lm, {}).state_dict())
+
+
+def test_the_benchmark_runs_at_tiny_size(tmp_path, monkeypatch):
+    monkeypatch.setitem(WHISPER, "large-v3", DIMS)
+    monkeypatch.setattr(lora_step, "NLLB_600M", TINY_MBART | {"vocab_size": 9000})
+    monkeypatch.setattr(sys, "argv", ["lora_step", "--json", str(tmp_path / "out.json")])
+    lora_step.main()
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["rows"][0]["ours"] == max(found["GiB at most"].values())

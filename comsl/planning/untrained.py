@@ -14,15 +14,18 @@ TOKENIZER = TOP / "egs2/debian_l10n/mt1/mbart_small"  # any will do: text is not
 SPEECH_ENCODERS = {"medium": "medium", "large": "large-v2"}
 
 
-def write_language_model(folder: Path, dimensions: Mapping = MBART_50) -> None:
-    """mBART-50 with random weights, stored in half precision as it is published."""
+def write_language_model(
+    folder: Path, dimensions: Mapping = MBART_50, family: str = "mbart"
+) -> None:
+    """A model of a family of transformers', mBART-50 if none is named, with random weights, stored
+    in half precision as it is published."""
     import torch
-    from transformers import MBartConfig, MBartForConditionalGeneration
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
     for file in TOKENIZER.glob("tokenizer*"):
         shutil.copy(file, folder)
-    config = MBartConfig(**dimensions)
-    MBartForConditionalGeneration._from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    config = AutoConfig.for_model(family, **dimensions)
+    AutoModelForSeq2SeqLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
 
 
 def configuration(
