@@ -258,6 +258,7 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
   start=$exp/lm # of the language blocks
   if ! $fine_tuned_lm; then start=$exp/lm_start; fi
   reads=("$raw" "$raw/$train_set" "$start" "$exp/lm" cached "$encoder" "$teacher")
+  if [ -n "$init_model" ]; then start=$init_model; fi
   settings=(frozen_phase speech_encoder silence top_blocks target_lang override)
   options=(--train_set "$train_set" --encoder "$encoder" --teacher_states "$teacher" --top_blocks "$top_blocks"
     --language_model "$start" --teacher "$exp/lm"

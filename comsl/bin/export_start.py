@@ -1,4 +1,4 @@
-"""Write what composite training starts from, a packed model's adapter and language blocks, as a
+"""Write the adapter of a packed model, whose language blocks composite training starts from, as a
 checkpoint for --init_param."""
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
     from comsl.corpora.kaldi import atomic_file
     from comsl.encoders.choices import encoder_class
     from comsl.inference import find_model
-    from comsl.model.packed import ADAPTER, SPEECH_ENCODER, read_tensors
+    from comsl.model.packed import ADAPTER, read_tensors
     from comsl.tokenizer import Tokenizer
 
     folder = find_model(args.model)
@@ -41,7 +41,7 @@ def main() -> None:
             f"{args.model}: its tokens are others than those of {args.language_model}: start"
             " without it (--init_model ''), or from the language model that it started from"
         )
-    start = {n: t.float() for n, t in tensors.items() if not n.startswith(SPEECH_ENCODER)}
+    start = {name: t.float() for name, t in tensors.items() if name.startswith(ADAPTER)}
     with atomic_file(args.out) as temporary:
         torch.save(start, temporary)
 
