@@ -10,11 +10,10 @@ OPTIONAL = ("deepspeed", "mweralign")
 
 
 def requirements() -> list[list[str]]:
-    """What the package needs, what its server needs on top, and its development."""
+    """What the package needs, and what its server, its documentation and its tests need on top."""
     text = (TOP / "requirements.txt").read_text("utf-8")
-    return [
-        pins(part) for part in re.split("^# (?:Server|Development).*", text, flags=re.MULTILINE)
-    ]
+    heading = "^# (?:Server|Documentation|Development).*"
+    return [pins(part) for part in re.split(heading, text, flags=re.MULTILINE)]
 
 
 def pins(text: str) -> list[str]:
@@ -23,14 +22,30 @@ def pins(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-install_requires, serve_requires, development_requires = requirements()
+install_requires, serve_requires, docs_requires, development_requires = requirements()
 
 setup(
     name="comsl",
-    version="0.1.0",
-    description="ComSL, a composite speech-language model for speech translation, for ESPnet",
-    long_description="See README.md.",
+    version="0.2.0",
+    description="Speech translation by ComSL, a composite speech-language model, on ESPnet",
+    long_description=(TOP / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    author="The ComSL for ESPnet maintainers",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="speech translation, speech recognition, ESPnet, Whisper, mBART, ComSL",
+    project_urls={"Paper": "https://arxiv.org/abs/2305.14838"},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["comsl", "comsl.*"]),
     include_package_data=True,
@@ -38,7 +53,8 @@ setup(
     install_requires=install_requires,
     extras_require={
         "serve": serve_requires,
-        "development": serve_requires + development_requires,
+        "docs": docs_requires,
+        "development": serve_requires + docs_requires + development_requires,
         **{
             name: [pin for pin in development_requires if pin.startswith(name)] for name in OPTIONAL
         },

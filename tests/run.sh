@@ -8,5 +8,6 @@ cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 git ls-files '*.sh' .ci/run | xargs shellcheck -x
+hadolint Dockerfile
 # Files run side by side, on one thread each, in the order of conftest.py: the longest first.
 OMP_NUM_THREADS=1 python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"

@@ -32,7 +32,7 @@ def main() -> None:
     """Prepare the corpus."""
     args = parse_corpus(parser())
     if args.tsv is None:
-        raise DataError("--tsv is missing: the table of your corpus, see egs2/tsv/comsl1/README.md")
+        raise DataError("--tsv is missing: the table of your corpus, see docs/own-corpus.md")
     if args.folds < 3:
         raise DataError(f"--folds {args.folds}: at least 3, please: train, dev and test")
     from comsl.corpora import tsv
