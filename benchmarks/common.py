@@ -85,12 +85,12 @@ def row(name: str, ours: float, baseline: float, unit: str, better: str = "highe
 
 
 def report(rows: list[dict], arguments: argparse.Namespace, notes: dict | None = None) -> None:
-    """Print the table; write it, with machine and versions, where `--json` says."""
-    width = max(len(row["name"]) for row in rows)
-    print(f"{'':{width}}  {'ours':>10}  {'baseline':>10}  {'ratio':>7}  unit")
+    """Print the table as README.md has it; write it, with machine and versions, where `--json`
+    says."""
+    print("| | ours | baseline | ratio | unit |\n|---|--:|--:|--:|---|")
     for row in rows:
-        numbers = f"{row['ours']:>10.3g}  {row['baseline']:>10.3g}  {row['ratio']:>7.2f}"
-        print(f"{row['name']:{width}}  {numbers}  {row['unit']}")
+        numbers = f"{row['ours']:.3g} | {row['baseline']:.3g} | {row['ratio']:.2f}"
+        print(f"| {row['name']} | {numbers} | {row['unit']} |")
     for name, value in (notes or {}).items():
         print(f"{name}: {value}")
     if arguments.json:

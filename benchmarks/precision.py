@@ -1,0 +1,117 @@
+"""What `comsl translate` would gain by fewer bits, and lose: clips a second, and BLEU.
+
+The development set's clips, read in advance, are translated in single precision, in bfloat16
+(autocast, as on a GPU) and with the weights of all linear layers in int8 (PyTorch's dynamic
+quantisation, activations in int8 too), which take turns. BLEU is the mean over the languages.
+"""
+
+import argparse
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.common import interleave, parser, report, row
+from comsl.corpora.kaldi import read_table
+from comsl.corpora.waves import read_wave
+
+
+def parse_args() -> argparse.Namespace:
+    options = parser(__doc__, repeats=2)
+    options.add_argument("--model", type=Path, default=Path("comsl/pretrained"))
+    options.add_argument("--raw", type=Path, default=Path("dump/asterisk/raw"))
+    options.add_argument("--langs", default="es fr it ru")
+    options.add_argument("--utterances", type=int, help="of each language; without it, all")
+    options.add_argument("--batch_size", type=int, default=16)
+    options.add_argument("--beam_size", type=int, default=5)
+    return options.parse_args()
+
+
+Clips = dict[str, tuple[list[np.ndarray], list[str]]]  # language -> waves, their translations
+
+
+def read_clips(options: argparse.Namespace) -> Clips:
+    """Those of the development set."""
+    clips = {}
+    for lang in options.langs.split():
+        paths, texts = (
+            read_table(options.raw / f"dev_{lang}" / name) for name in ("wav.scp", "text.tgt")
+        )
+        keys = list(paths)[: options.utterances]
+        clips[lang] = [read_wave(key, paths[key]) for key in keys], [texts[key] for key in keys]
+    return clips
+
+
+def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list], list[str]]]:
+    """Precision -> what translates waves of these languages."""
+    from comsl.inference import SpeechTranslator
+
+    plain = SpeechTranslator.from_pretrained(options.model)
+    small = SpeechTranslator(to_int8(copy.deepcopy(plain.model)))
+    search = {"batch_size": options.batch_size, "beam_size": options.beam_size}
+
+    def bfloat16(waves: list, langs: list) -> list[str]:
+        with patch("comsl.precision.has_bf16", return_value=True):
+            return plain.generate("st", waves, langs, **search)
+
+    return {
+        "float32": lambda waves, langs: plain.generate("st", waves, langs, **search),
+        "bfloat16": bfloat16,
+        "int8": lambda waves, langs: small.generate("st", waves, langs, **search),
+    }
+
+
+def to_int8(model):
+    """The model with its linear layers' weights in int8, each row with a scale of its own."""
+    import torch
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+
+    kinds = {type(module) for module in model.modules() if isinstance(module, torch.nn.Linear)}
+    for module in model.modules():
+        if type(module) in kinds:  # Whisper's own cast their weights, the LM head its input
+            module.__class__ = torch.nn.Linear
+    with warnings.catch_warnings():  # deprecated
+        warnings.simplefilter("ignore")
+        return quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})
+
+
+def mean_bleu(texts: list[str], clips: Clips) -> float:
+    """Over the languages, of texts in the order of their clips."""
+    from comsl.bleu import bleu_metric
+
+    left, scores = iter(texts), []
+    for waves, references in clips.values():
+        hypotheses = [next(left) for _ in waves]
+        scores.append(bleu_metric("en").corpus_score(hypotheses, [references]).score)
+    return float(np.mean(scores))
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    clips, texts = read_clips(options), {}
+    waves = [wave for waves, _ in clips.values() for wave in waves]
+    langs = [lang for lang, (waves, _) in clips.items() for _ in waves]
+
+    def run(name: str, translate: Callable) -> Callable:
+        return lambda: texts.update({name: translate(waves, langs)})
+
+    todo = {name: run(name, translate) for name, translate in translators(options).items()}
+    seconds = interleave(todo, options.repeats)
+    bleu = {name: mean_bleu(texts[name], clips) for name in texts}
+    rows = []
+    for name in ("bfloat16", "int8"):
+        rates = len(waves) / seconds[name], len(waves) / seconds["float32"]
+        rows.append(row(f"{name}, speed", *rates, "clips/s"))
+        rows.append(row(f"{name}, BLEU", bleu[name], bleu["float32"], "BLEU"))
+    report(rows, options, {"clips": len(waves)})
+
+
+if __name__ == "__main__":
+    main()
