@@ -42,9 +42,23 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     return wrapped
 
 
+class OptionHelp(argparse.HelpFormatter):
+    """Help that ends with the option's default, where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        told = action.default in (None, False, "", argparse.SUPPRESS) or action.default == []
+        return text if told else f"{text} (default: %(default)s)"
+
+
+def new_parser(text: str, **settings) -> argparse.ArgumentParser:
+    """A command's parser. text: what the command does; settings: more of ArgumentParser's."""
+    return argparse.ArgumentParser(description=text, formatter_class=OptionHelp, **settings)
+
+
 def corpus_parser(text: str, out: str) -> argparse.ArgumentParser:
     """The options of all tools that prepare a corpus. text: what the tool does; out: default."""
-    parser = argparse.ArgumentParser(description=text, allow_abbrev=False)
+    parser = new_parser(text, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path(out), help="output directory")
     parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')
     parser.add_argument("--nj", type=int, default=os.cpu_count(), help="parallel processes")

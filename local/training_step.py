@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.samples import RATE
 from comsl.planning.untrained import SPEECH_ENCODERS, configuration, write_language_model
 
@@ -88,10 +88,10 @@ def run_step(args: argparse.Namespace, seconds: float, trace: MemoryTrace) -> in
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--size", choices=SPEECH_ENCODERS, required=True)
     parser.add_argument("--optim", choices=OPTIMIZERS, default="adafactor")
-    parser.add_argument("--seconds", type=float, default=2.0, help="Length of the one clip")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of the one clip")
     args = parser.parse_args()
 
     trace = MemoryTrace()

@@ -64,3 +64,18 @@ def test_messages_of_troubleshooting_are_those_of_the_code():
     for message in messages:
         parts = re.split(r"\b(?:NAME|DIR|N)\b", message)
         assert any(all(part in text for part in parts) for text in said), message
+
+
+def test_the_notebook_runs(monkeypatch):
+    """On four prompts, with two updates."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("TUTORIAL_SHORT", "1")
+    notebook = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
+    NotebookClient(notebook, resources={"metadata": {"path": str(DOCS)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "4 prompts for training, 4 for test" in printed
+    assert "2 updates" in printed
+    assert sum("image/png" in output.get("data", ()) for output in outputs) == 2

@@ -1,19 +1,23 @@
 """Check configurations of trainings: what can't be used is said before the first of them runs."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
-    add("configs", type=Path, nargs="*", help="of ComSL or of its language model")
-    add("--whisper", type=Path, nargs="*", default=[], help="of Whisper")
-    add("--override", type=Path, nargs="*", default=[], help="what changes all but Whisper's")
+    add(
+        "configs",
+        type=Path,
+        nargs="*",
+        help="training configurations of ComSL or of its language model",
+    )
+    add("--whisper", type=Path, nargs="*", default=[], help="training configurations of Whisper")
+    add("--override", type=Path, nargs="*", default=[], help="override files for all but Whisper's")
     args = parser.parse_args()
 
     from comsl.baselines.whisper_task import WhisperTask

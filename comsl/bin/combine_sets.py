@@ -4,10 +4,9 @@ With --held_out the first is a training set: what another repeats of it or of th
 utterance or a sentence in either language, is left out and listed in repeated.tsv with the reason.
 """
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora import kaldi
 from comsl.corpora.dropped import write_dropped
 from comsl.corpora.held_out import leave_out, read_held_out
@@ -17,7 +16,7 @@ from comsl.errors import DataError
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--held_out", help='sets beside the first directory, such as "dev test"')
     parser.add_argument("folders", type=Path, nargs="+", help="directories to combine")

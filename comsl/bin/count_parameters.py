@@ -1,8 +1,6 @@
 """Count the parameters of ComSL with mBART-50, without its weights: nothing is downloaded."""
 
-import argparse
-
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.dimensions import MBART_50, WHISPER
 
 
@@ -37,7 +35,7 @@ def count_parameters(speech_encoder: str) -> dict[str, int]:
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--speech_encoder", nargs="+", choices=WHISPER, default=["medium", "large-v2"],
         help="Whisper models, one row each", metavar="MODEL",

@@ -1,16 +1,15 @@
 """Give a language model pieces for all characters that its tokenizer lacks, and for bytes."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language_model", required=True, help="Hub id or folder")
+    parser = new_parser(__doc__)
+    parser.add_argument("--language_model", required=True, help="language model: hub id or folder")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
 

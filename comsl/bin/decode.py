@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
@@ -19,25 +19,31 @@ SEARCH = ("beam_size", "max_tokens", "length_penalty", "early_stopping")
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
-    parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help='Sets to decode, such as "test"')
-    parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
-    parser.add_argument("--tasks", default="st asr mt", help='Of "st", "asr" and "mt"')
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", required=True, help="experiment, checkpoint or packed model")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
+    parser.add_argument("--set", default="test", help='sets to decode, such as "test"')
+    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
+    parser.add_argument(
+        "--tasks", default="st asr mt", help='what to decode, of "st", "asr" and "mt"'
+    )
     parser.add_argument(
         "--transcripts",
         type=Path,
-        help="Cascade: folder of recognised transcripts (<set>_<lang>/text.asr); their "
+        help="cascade: folder of recognised transcripts (<set>_<lang>/text.asr); their "
         "translation is written as text.st",
     )
     parser.add_argument("--beam_size", type=int, default=5)
     parser.add_argument(
-        "--max_tokens", type=int, help="Longest text; without it, as long as its input can be"
+        "--max_tokens", type=int, help="longest text; without it, as long as its input can be"
     )
-    parser.add_argument("--length_penalty", type=float, default=1.0, help="As conf/decode.yaml")
-    parser.add_argument("--early_stopping", action="store_true", help="As conf/decode.yaml")
-    parser.add_argument("--batch_size", type=int, default=32, help="Utterances a batch")
+    parser.add_argument(
+        "--length_penalty", type=float, default=1.0, help="of the beam search, see conf/decode.yaml"
+    )
+    parser.add_argument(
+        "--early_stopping", action="store_true", help="of the beam search, see conf/decode.yaml"
+    )
+    parser.add_argument("--batch_size", type=int, default=32, help="utterances a batch")
     parser.add_argument("--decode_config", type=Path, help="YAML of such settings, which it sets")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     add_options(parser)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import atomic_dir, read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.waves import open_waves
@@ -16,17 +16,15 @@ TASKS = ("st", "asr")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--raw", required=True, type=Path, help="folder with <set>_<lang> (stage 2)")
     add("--sets", required=True, help='sets to decode, such as "test"')
     add("--langs", required=True, help='Common Voice codes, such as "es fr"')
-    add("--tasks", default="st asr", help="one of them or both")
+    add("--tasks", default="st asr", help='what to decode: "st", "asr" or both')
     add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
-    add("--whisper_model", default="base", help="name, or path of a checkpoint")
-    add("--beam_size", type=int, default=5, help="beams of an utterance")
+    add("--whisper_model", default="base", help="name of a Whisper model, or path of a checkpoint")
+    add("--beam_size", type=int, default=5, help="hypotheses of the beam search")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
     add("--decode_config", type=Path, help="YAML of such settings, which it sets")
     add_options(parser)

@@ -6,11 +6,10 @@ of others (similarity.json); of its first utterances matrices, tokens by time, a
 one, takes them in.
 """
 
-import argparse
 import json
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table, write_text
 from comsl.corpora.sets import sets_of
 from comsl.errors import DataError
@@ -19,7 +18,7 @@ from comsl.errors import DataError
 @command
 def main() -> None:
     """Average, draw, and bring the report up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add(
         "--similarity", type=Path, required=True, help="folder with <set>_<lang>/similarity.<layer>"

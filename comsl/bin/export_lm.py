@@ -1,17 +1,16 @@
 """Write the language model of a training run as a Hugging Face folder."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
-    parser.add_argument("--half", action="store_true", help="Store 16-bit weights")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="experiment or checkpoint")
+    parser.add_argument("--half", action="store_true", help="store 16-bit weights")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
 

@@ -1,21 +1,24 @@
 """Write the adapter of a packed model, whose language blocks composite training starts from, as a
 checkpoint for --init_param."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="Packed model: folder or hub id")
-    parser.add_argument("--speech_encoder", required=True, help="Whose states it will read")
-    parser.add_argument("--language_model", required=True, help="Whose tokens it will write")
-    parser.add_argument("--out", type=Path, required=True, help="Checkpoint to write")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", required=True, help="packed model: folder or hub id")
+    parser.add_argument(
+        "--speech_encoder", required=True, help="speech encoder whose states it will read"
+    )
+    parser.add_argument(
+        "--language_model", required=True, help="language model whose tokens it will write"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     args = parser.parse_args()
 
     import torch

@@ -1,17 +1,16 @@
 """Write a fine-tuned Whisper as a checkpoint in OpenAI's format, which openai-whisper loads."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
-    parser.add_argument("--out", type=Path, required=True, help="Checkpoint to write, *.pt")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="experiment or checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write, *.pt")
     args = parser.parse_args()
 
     from comsl.baselines.whisper_task import WhisperTask

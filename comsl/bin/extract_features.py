@@ -3,16 +3,14 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.parts import Job, add_options, make_part
 
 COMPRESSION = 3  # Kaldi's method of two bytes a value
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--raw", required=True, type=Path, help="folder with the sets (stage 2)")
     add("--out", required=True, type=Path, help="gets <set>/feats.scp")
@@ -20,8 +18,18 @@ def parse_args() -> argparse.Namespace:
     add("--speech_encoder", default="base", help="name or path of a model")
     add("--language_model", help="folder of the one that must have room for the states (stage 3)")
     add("--silence", type=float, default=0.5, help="seconds of silence appended")
-    add("--top_blocks", type=int, default=0, help="states below so many last blocks; 0: output")
-    add("--batch_seconds", type=float, default=120, help="padded audio in a batch")
+    add(
+        "--top_blocks",
+        type=int,
+        default=0,
+        help="write the states below so many last blocks; 0: the output",
+    )
+    add(
+        "--batch_seconds",
+        type=float,
+        default=120,
+        help="seconds of audio in a batch, padding included",
+    )
     add("--shard_utts", type=int, default=5000, help="utterances an ark; a restart keeps arks")
     add_options(parser)
     return parser.parse_args()

@@ -3,14 +3,12 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.parts import Job, add_options, make_part
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--language_model", required=True, type=Path, help="folder of the model (stage 3)")
     add("--raw", required=True, type=Path, help="folder with the sets (stage 2)")

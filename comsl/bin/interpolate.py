@@ -5,10 +5,9 @@ Fine-tuned on few texts it forgets what it knew of others; between the two it ke
 (WiSE-FT, Wortsman et al. 2022).
 """
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
 
@@ -16,10 +15,12 @@ from comsl.errors import DataError
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="Experiment of the fine-tuning")
-    parser.add_argument("--start", required=True, help="Language model that it started from")
-    parser.add_argument("--share", type=float, required=True, help="Of the fine-tuned weights")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="experiment of the fine-tuning")
+    parser.add_argument("--start", required=True, help="language model that it started from")
+    parser.add_argument(
+        "--share", type=float, required=True, help="share of the fine-tuned weights, 0 to 1"
+    )
     parser.add_argument(
         "--out", type=Path, help="checkpoint to write; without it, in the experiment"
     )

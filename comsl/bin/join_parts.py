@@ -1,16 +1,15 @@
 """Put together what the jobs of a command have made (`comsl/parts.py`)."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.parts import join
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the command's --out")
     parser.add_argument("--num_jobs", type=int, required=True, help="jobs that shared the work")
     args = parser.parse_args()

@@ -1,13 +1,12 @@
 """Negative log-likelihood of the references of sets, given their speech (teacher-forced ST)."""
 
-import argparse
 import logging
 import time
 from pathlib import Path
 
 import numpy as np
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
@@ -19,11 +18,11 @@ from comsl.read_ahead import read_ahead
 @command
 def main() -> None:
     """One utterance at a time: its neighbours can't matter."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="Experiment, checkpoint or packed model")
-    parser.add_argument("--raw", type=Path, required=True, help="Folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help='Sets to score, such as "test"')
-    parser.add_argument("--langs", required=True, help='Languages, such as "fr it"')
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", required=True, help="experiment, checkpoint or packed model")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
+    parser.add_argument("--set", default="test", help='sets to score, such as "test"')
+    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
     add_options(parser)
     args = parser.parse_args()

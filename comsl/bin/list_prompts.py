@@ -3,15 +3,17 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--langs", default="en es fr it ru", help="languages of the prompts")
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched"
+    )
     parser.add_argument("--corrections", type=Path, required=True, help="language, wrong, right")
     return parser
 

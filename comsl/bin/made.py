@@ -9,23 +9,28 @@ import sys
 from pathlib import Path
 
 from comsl import made
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 MADE_ALREADY = 3
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("out", type=Path, help="the thing, a folder or a file")
-    add("--earlier", choices=made.EARLIER, default=made.REPLACE, help="what becomes of another one")
-    add("--deletable", action="store_true", help="once made, it need not be there any more")
+    add(
+        "--earlier",
+        choices=made.EARLIER,
+        default=made.REPLACE,
+        help="what happens to an earlier one",
+    )
+    add("--deletable", action="store_true", help="it may be deleted once it has been made")
     add("--from", dest="reads", type=Path, nargs="*", default=[], help="what it reads")
     add(
         "--cached", type=Path, nargs="*", default=[], help="the same, may be deleted when it's made"
     )
-    add("--finish", action="store_true", help="what was begun is whole now")
+    add("--finish", action="store_true", help="what was begun is complete now")
     add("--by", nargs="*", default=[], metavar="NAME=VALUE", help="settings")
     return parser.parse_args()
 

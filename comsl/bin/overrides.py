@@ -1,17 +1,18 @@
 """Print the options of run.sh that partial configurations set, as lines name=value."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.overrides import espnet_options, run_options
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=Path, nargs="+", help="of two values the last one counts")
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="override files; of two values the last one counts"
+    )
     for file in parser.parse_args().files:
         espnet_options(file)  # what trainings will read, too, is to be read in time
         for name, value in run_options(file).items():

@@ -1,26 +1,25 @@
 """Pack a trained model into a folder for the Hugging Face hub, with its card."""
 
-import argparse
 import json
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="Experiment or checkpoint")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="experiment or checkpoint")
     parser.add_argument("--report", type=Path, help="results.json of stage 9, for the card")
     parser.add_argument("--about", type=Path, help="Markdown on data and licences, for the card")
-    parser.add_argument("--half", action="store_true", help="Store 16-bit weights")
+    parser.add_argument("--half", action="store_true", help="store 16-bit weights")
     parser.add_argument(
         "--published_encoder",
         metavar="NAME",
-        help="Published speech encoder; what is as there is left out, and fetched by who loads it",
+        help="published speech encoder; what is as there is left out, and fetched by who loads it",
     )
-    parser.add_argument("--out", type=Path, required=True, help="Folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
 
     from comsl.evaluation.card import write_card

@@ -9,29 +9,39 @@ import re
 from math import inf
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
-    add("--hours", required=True, type=float, help="translated speech to train on")
-    add("--clip_seconds", type=float, default=5.0, help="mean length of its clips")
-    add("--dev_hours", type=float, default=0.0, help="validated on after every epoch")
-    add("--test_hours", type=float, default=0.0, help="decoded in stages 7 and 8")
-    add("--eval_clip_seconds", type=float, help="mean clip of both; without it, as above")
-    add("--pseudo_hours", type=float, default=0.0, help="speech that stage 4 finds translations of")
+    add("--hours", required=True, type=float, help="hours of translated speech to train on")
+    add("--clip_seconds", type=float, default=5.0, help="mean length of its clips, in seconds")
+    add("--dev_hours", type=float, default=0.0, help="hours validated on after every epoch")
+    add("--test_hours", type=float, default=0.0, help="hours decoded in stages 7 and 8")
+    add(
+        "--eval_clip_seconds",
+        type=float,
+        help="mean length of clips of dev and test, in seconds; without it as in training",
+    )
+    add("--pseudo_hours", type=float, default=0.0, help="hours of speech that stage 4 translates")
     add("--model", choices=("embedded", "medium", "large"), default="medium")
-    add("--device", default="a100", help="of costs.json: two-cores, v100, a100 or h100")
+    add("--device", default="a100", help="device of costs.json: two-cores, v100, a100 or h100")
     add("--gpus", type=int, default=1, help="how many devices train")
     add("--nj", type=int, default=8, help="processes that prepare data")
     add("--batch_size", type=int, default=8, help="clips that a device takes at a time")
-    add("--epochs", default="5 5 10", help="of language model, frozen phase and joint phase")
-    add("--trained_blocks", type=int, help="of the speech encoder, joint phase; without it, all")
-    add("--checkpointing", action="store_true", help="activations are computed again, not kept")
+    add("--epochs", default="5 5 10", help="epochs of language model, frozen phase and joint phase")
+    add(
+        "--trained_blocks",
+        type=int,
+        help="blocks of the speech encoder that train in the joint phase; without it all",
+    )
+    add(
+        "--checkpointing",
+        action="store_true",
+        help="compute activations again instead of keeping them",
+    )
     add("--costs", type=Path, help="measured costs in place of comsl/planning/costs.json")
     return parser.parse_args()
 

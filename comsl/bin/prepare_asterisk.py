@@ -3,28 +3,34 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = new_parser(__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("data/asterisk"), help="output directory")
     parser.add_argument("--langs", default="es fr it ru", help="source languages")
     parser.add_argument(
         "--target_lang", default="en", help="language of the translations; of several each"
     )
-    parser.add_argument("--downloads", type=Path, default=Path("downloads"), help="cache")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched"
+    )
     parser.add_argument(
         "--local",
         type=Path,
         default=Path("egs2/asterisk/comsl1/local"),
         help="folder with corrections.tsv and mistranslated.tsv",
     )
-    parser.add_argument("--folds", type=int, default=9, help="parts that sentences fall into")
-    parser.add_argument("--fold", type=int, default=0, help="which is the test set; dev: the next")
-    parser.add_argument("--limit", type=int, help="only so many utterances a language and set")
+    parser.add_argument(
+        "--folds", type=int, default=9, help="number of parts that sentences fall into"
+    )
+    parser.add_argument(
+        "--fold", type=int, default=0, help="which part is the test set; the next one is dev"
+    )
+    parser.add_argument("--limit", type=int, help="utterances of a language and set, at most")
     return parser
 
 

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = new_parser(__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--out", type=Path, default=Path("data/debian_speech"), help="output folder")
     add("--langs", default="es fr it ru", help="source languages")
-    add("--downloads", type=Path, default=Path("downloads"), help="cache")
+    add("--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched")
     add("--exclude", type=Path, required=True, help="file of texts to leave out, one a line")
     return parser
 

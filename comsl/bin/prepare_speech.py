@@ -4,13 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="stage 1's directory")
     parser.add_argument("--out", type=Path, required=True, help="output directory")
     parser.add_argument("--langs", required=True, help='source languages, such as "fr it"')

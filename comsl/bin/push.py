@@ -1,9 +1,8 @@
 """Upload a packed model to the Hugging Face hub, as the user of HF_TOKEN or `hf auth login`."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 from comsl.hub import unreachable
 
@@ -11,10 +10,10 @@ from comsl.hub import unreachable
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="Packed model")
-    parser.add_argument("--hf_repo", required=True, help="Where to: name/model")
-    parser.add_argument("--private", action="store_true", help="To be seen by yourself alone")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="packed model")
+    parser.add_argument("--hf_repo", required=True, help="where to upload it: name/model")
+    parser.add_argument("--private", action="store_true", help="make it visible to yourself only")
     args = parser.parse_args()
 
     from httpx2 import TransportError

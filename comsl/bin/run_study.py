@@ -2,13 +2,13 @@
 
 import argparse
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--options", required=True, help="all options of run.sh, lines name=value")
     add("--decode", default="decode", help="an experiment's folder of translations")

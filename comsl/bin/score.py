@@ -5,12 +5,12 @@ import json
 import logging
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--recipe", required=True, help="name of the recipe, for the titles")
     parser.add_argument("--raw", required=True, type=Path, help="folder with <set>_<lang>")
     parser.add_argument("--data", type=Path, help="stage 1's folder, for the sets' published sizes")

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 KEY = "COMSL_API_KEY"
@@ -15,21 +15,29 @@ KEY = "COMSL_API_KEY"
 
 def parse_args() -> argparse.Namespace:
     """The command line. DataError: a number that makes no sense."""
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__} Clients must know the key in the environment variable {KEY}, where"
+    parser = new_parser(
+        f"{__doc__} Clients must know the key in the environment variable {KEY}, where"
         " there is one; without one, only this machine is listened to."
     )
     add = parser.add_argument
-    add("--model", help="experiment's folder, packed model, or id of one on the Hugging Face hub")
-    add("--whisper_model", default="base", help="Whisper's size or checkpoint (default: base)")
-    add("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
-    add("--port", type=int, default=8000, help="port (default: 8000)")
+    add(
+        "--model",
+        help="experiment's folder, packed model, or its id on the hub; without it comsl's own",
+    )
+    add("--whisper_model", default="base", help="Whisper's size or checkpoint")
+    add("--host", default="127.0.0.1", help="address to listen at")
+    add("--port", type=int, default=8000, help="port to listen at")
     add("--device", help="cpu, cuda, cuda:1, ...; without it, a GPU where there is one")
-    add("--beam_size", type=int, default=5, help="beams of the search (default: 5)")
-    add("--batch_size", type=int, default=16, help="pieces of speech at a time (default: 16)")
-    add("--max_mb", type=int, default=200, help="megabytes of an upload (default: 200)")
-    add("--max_minutes", type=float, default=120, help="of a recording (default: 120)")
-    add("--max_requests", type=int, default=32, help="at a time; others are told to wait (32)")
+    add("--beam_size", type=int, default=5, help="hypotheses of the beam search")
+    add("--batch_size", type=int, default=16, help="pieces of speech at a time")
+    add("--max_mb", type=int, default=200, help="megabytes of an upload")
+    add("--max_minutes", type=float, default=120, help="minutes of a recording")
+    add(
+        "--max_requests",
+        type=int,
+        default=32,
+        help="requests at a time; further ones are refused (503)",
+    )
     args = parser.parse_args()
     if not 0 <= args.port <= 65535:
         raise DataError(f"--port {args.port}: from 0, which chooses one, to 65535")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, open_waves
@@ -28,7 +28,7 @@ DRAWN = 2  # of a language, the first
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--model", required=True, help="experiment, checkpoint or packed model")
     add("--compare_with", help="another one, whose matrices stand to the left of the model's")

@@ -4,13 +4,13 @@ voices. Stopped and started again, it goes on."""
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--pairs", type=Path, required=True, help="folder with train_<lang>, text.src and text.tgt")
     add("--langs", required=True, help="languages")

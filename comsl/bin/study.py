@@ -5,11 +5,11 @@ import json
 import logging
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--study", required=True, help="its name, such as ablation")
     add("--rows", required=True, help="names of its rows, in order")

@@ -6,13 +6,12 @@ So is, of every set, the share of tokens that stand for letters which the vocabu
 BLEU of translations that have only been through the tokenizer: no model's can be higher.
 """
 
-import argparse
 import itertools
 import logging
 from collections import Counter
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.dropped import Dropped, write_dropped
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.errors import DataError
@@ -25,10 +24,10 @@ MAX_REFERENCES = 2000
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language_model", required=True, help="Hub id or folder")
-    parser.add_argument("--target_lang", default="en", help="Language of text.tgt")
-    parser.add_argument("--max_tokens", type=int, default=256, help="Longest text, in tokens")
+    parser = new_parser(__doc__)
+    parser.add_argument("--language_model", required=True, help="language model: hub id or folder")
+    parser.add_argument("--target_lang", default="en", help="language of text.tgt")
+    parser.add_argument("--max_tokens", type=int, default=256, help="longest text, in tokens")
     parser.add_argument(
         "folders",
         type=Path,
@@ -36,7 +35,7 @@ def main() -> None:
         help="Kaldi-style folders; source_shape and target_shape are written into them",
     )
     parser.add_argument(
-        "--test", type=Path, nargs="*", default=[], help="Folders whose texts must fit the model"
+        "--test", type=Path, nargs="*", default=[], help="folders whose texts must fit the model"
     )
     args = parser.parse_args()
 

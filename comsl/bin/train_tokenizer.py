@@ -1,23 +1,22 @@
 """Make a language model's folder without weights: SentencePiece pieces as mBART-50's tokenizer,
 and the model's configuration, ready for training from scratch."""
 
-import argparse
 import itertools
 import json
 import tempfile
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi-style folder with texts")
     parser.add_argument("--config", type=Path, required=True, help="JSON of MBartConfig")
-    parser.add_argument("--langs", default="", help="Languages that must have a token")
+    parser.add_argument("--langs", default="", help="languages that must have a token")
     parser.add_argument("--vocab_size", type=int, default=8000, help="SentencePiece pieces")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()

@@ -9,14 +9,14 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora.sets import HELD_OUT, TRAIN
 from comsl.parts import Job, add_options, make_part
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--model", required=True, help="language model: experiment or checkpoint")
     parser.add_argument(
         "--raw", type=Path, required=True, help="stage 2's folder, with train and --held_out"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.corpora import kaldi
 from comsl.corpora.sets import text_fields
 from comsl.errors import DataError
@@ -11,7 +11,7 @@ from comsl.errors import DataError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="+", help="a set, or a folder of sets")
     return parser
 

@@ -1,16 +1,15 @@
 """Stage 5: a training set as shards, which a training reads in sequence with little memory."""
 
-import argparse
 from pathlib import Path
 
-from comsl.cli import command
+from comsl.cli import command, new_parser
 from comsl.errors import DataError
 
 
 @command
 def main() -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="the set (stage 2)")
     parser.add_argument("--encoder", type=Path, required=True, help="its states of the encoder")
     parser.add_argument("--teacher", type=Path, required=True, help="its states of the teacher")

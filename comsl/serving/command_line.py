@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from comsl.cli import new_parser
 from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
 from comsl.languages import language
@@ -19,8 +20,8 @@ EVERY = 10  # seconds between two lines of progress
 
 def parse_args(description: str) -> argparse.Namespace:
     """The options of both commands. DataError: two of them that do not go together."""
-    parser = argparse.ArgumentParser(
-        description=description,
+    parser = new_parser(
+        description,
         epilog="example: %(prog)s --format srt --output_dir subtitles talk.mp3 recordings/",
     )
     add = parser.add_argument
@@ -32,20 +33,21 @@ def parse_args(description: str) -> argparse.Namespace:
         " standard input",
     )
     add(
-        "--lang", help="language spoken in the recordings, such as fr (default: Whisper detects it)"
+        "--lang",
+        help="language spoken in the recordings, such as fr; without it Whisper detects it",
     )
     add("--target_lang", help="language of the translation, of a model that knows several")
-    add("--format", default="txt", choices=FORMATS, help="format of the output (default: txt)")
+    add("--format", default="txt", choices=FORMATS, help="format of the output")
     add("--output_dir", type=Path, help="write a file per recording to this folder, print nothing")
     add(
         "--model",
-        help="experiment, packed model or its id on the Hugging Face hub (default: comsl's own)",
+        help="experiment, packed model or its id on the hub; without it comsl's own",
     )
-    add("--system", default="comsl", choices=SYSTEMS, help="system to use (default: comsl)")
-    add("--whisper_model", default="base", help="Whisper's size or checkpoint (default: base)")
-    add("--beam_size", type=int, default=5, help="beam size of the search (default: 5)")
-    add("--batch_size", type=int, default=16, help="stretches of speech per batch (default: 16)")
-    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+    add("--system", default="comsl", choices=SYSTEMS, help="system to use")
+    add("--whisper_model", default="base", help="Whisper's size or checkpoint")
+    add("--beam_size", type=int, default=5, help="hypotheses of the beam search")
+    add("--batch_size", type=int, default=16, help="stretches of speech per batch")
+    add("--device", help="cpu, cuda, cuda:1, ...; without it a GPU where there is one")
     args = parser.parse_intermixed_args()
     for name in ("beam_size", "batch_size"):
         if getattr(args, name) < 1:

@@ -61,23 +61,23 @@ def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse
         "--target_lang",
         type=str,
         default="en",
-        help="Language of target_text; all of them where each has its own",
+        help="language of target_text; all of them where each has its own",
     )
     group.add_argument(
-        "--model_conf", action=NestedDictAction, default={}, help="Settings of the model"
+        "--model_conf", action=NestedDictAction, default={}, help="settings of the model"
     )
-    group.add_argument("--shards", type=str_or_none, help="Folder to read the training set from")
+    group.add_argument("--shards", type=str_or_none, help="folder to read the training set from")
     group.add_argument(
         "--further_phase_conf",
         action=NestedDictAction,
         default={},
-        help="Length of another phase, whose updates this training makes too",
+        help="length of another phase, whose updates this training makes too",
     )
     group.add_argument(
         "--component_lr",
         action=NestedDictAction,
         default={},
-        help="Learning rate by component (speech_encoder, adapter, language_model, ctc_head, "
+        help="learning rate by component (speech_encoder, adapter, language_model, ctc_head, "
         "decoder), where it differs from optim_conf's",
     )
     return group
@@ -94,8 +94,14 @@ class ComSLTask(AbsTask):
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = add_common_arguments(parser, "ComSL")
         parser.set_defaults(required=[*parser.get_default("required"), "language_model"])
-        group.add_argument("--language_model", type=str_or_none, help="Hub id or folder")
-        group.add_argument("--teacher", type=str_or_none, help="Frozen one of the regularisation")
+        group.add_argument(
+            "--language_model", type=str_or_none, help="language model: hub id or folder"
+        )
+        group.add_argument(
+            "--teacher",
+            type=str_or_none,
+            help="frozen language model of the regularisation: hub id or folder",
+        )
         for name, what in {
             "language_model_conf": "LanguageModel",
             "speech_adapter_conf": "Adapter",

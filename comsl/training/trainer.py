@@ -47,13 +47,13 @@ class ComSLTrainer(Trainer):
             "--valid_bleu",
             type=str2bool,
             default=True,
-            help="Decode the validation set greedily after every epoch and log its BLEU",
+            help="decode the validation set greedily after every epoch and log its BLEU",
         )
         parser.add_argument(
             "--auto_batch",
             type=str2bool,
             default=False,
-            help="Make an update of as few batches as the GPU's memory takes, whatever batch_bins "
+            help="make an update of as few batches as the GPU's memory takes, whatever batch_bins "
             "and accum_grad say of that; go on with smaller ones where it runs out",
         )
 
