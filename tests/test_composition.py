@@ -157,13 +157,32 @@ def waves(tmp_path_factory):
     return {name: str(path) for name, path in paths.items()}
 
 
-def prepare(raw, encoder, language_model, speech_encoder, waves) -> None:
-    """Sets as the stages before training leave them."""
+def prepare(work, speech_encoder, language_model, waves, **config) -> None:
+    """Sets and configurations as the stages before training leave them."""
+    raw = work / "raw"
+    (work / "joint.yaml").write_text(json.dumps(CONFIG | config))
+    (work / "frozen.yaml").write_text(json.dumps(CONFIG | CACHED | config))
     for name in ("train", "dev"):
         write_table(write_texts(raw / name) / "wav.scp", waves)
     run_tool("token_lengths", "--language_model", language_model, raw / "train", raw / "dev")
     options = ["--sets", "train dev", "--speech_encoder", speech_encoder, "--silence", 0.1]
-    run_tool("extract_features", "--raw", raw, "--out", encoder, *options)
+    run_tool("extract_features", "--raw", raw, "--out", work / "encoder", *options)
+
+
+def train(
+    work, speech_encoder, language_model, phase: str, name: str, epochs: int, *options, **how
+):
+    """A phase's training, as stage 6 calls it."""
+    return run_tool(
+        "train", "--config", work / f"{phase}.yaml", "--raw", work / "raw", "--train_set", "train",
+        "--encoder", work / "encoder", "--language_model", language_model, "--teacher",
+        language_model, "--speech_encoder_conf", f"model={speech_encoder}", "--speech_encoder_conf",
+        "silence=0.1", "--output_dir", work / name, "--max_epoch", epochs, *options, **how,
+    )  # fmt: skip
+
+
+def weights(folder, epoch: int) -> dict:
+    return torch.load(folder / f"{epoch}epoch.pth", weights_only=True)
 
 
 @pytest.mark.parametrize(("kind", "family", "lora"), PAIRINGS)
@@ -171,26 +190,15 @@ def test_a_pair_trains_resumes_decodes_and_is_packed(
     kind, family, lora, speech_encoders, language_models, waves, tmp_path
 ):
     speech_encoder, language_model = speech_encoders[kind], language_models[family]
-    raw, encoder = tmp_path / "raw", tmp_path / "encoder"
-    prepare(raw, encoder, language_model, speech_encoder, waves)
-    config = CONFIG | {"lora_conf": {part: {"rank": 2} for part in lora}}
-    (tmp_path / "joint.yaml").write_text(json.dumps(config))
-    (tmp_path / "frozen.yaml").write_text(json.dumps(config | CACHED))
-
-    def train(phase: str, name: str, epochs: int, *options) -> dict:
-        run_tool(
-            "train", "--config", tmp_path / f"{phase}.yaml", "--raw", raw, "--train_set", "train",
-            "--encoder", encoder, "--language_model", language_model, "--teacher", language_model,
-            "--speech_encoder_conf", f"model={speech_encoder}", "--speech_encoder_conf",
-            "silence=0.1", "--output_dir", tmp_path / name, "--max_epoch", epochs, *options,
-        )  # fmt: skip
-        return torch.load(tmp_path / name / f"{epochs}epoch.pth", weights_only=True)
-
-    frozen = train("frozen", "frozen", 1)
+    pair = speech_encoder, language_model
+    prepare(tmp_path, *pair, waves, lora_conf={part: {"rank": 2} for part in lora})
     start = ("--init_param", tmp_path / "frozen")
-    whole = train("joint", "joint", 2, *start)
-    train("joint", "killed", 1, *start)
-    resumed = train("joint", "killed", 2, *start, "--resume", "true")
+    train(tmp_path, *pair, "frozen", "frozen", 1)
+    train(tmp_path, *pair, "joint", "joint", 2, *start)
+    train(tmp_path, *pair, "joint", "killed", 1, *start)
+    train(tmp_path, *pair, "joint", "killed", 2, *start, "--resume", "true")
+    frozen, whole = weights(tmp_path / "frozen", 1), weights(tmp_path / "joint", 2)
+    resumed = weights(tmp_path / "killed", 2)
     assert resumed.keys() == whole.keys() >= frozen.keys()
     for name, weight in whole.items():
         assert torch.equal(weight, resumed[name]), name
@@ -211,6 +219,24 @@ def test_a_pair_trains_resumes_decodes_and_is_packed(
         for path in (speech_encoder, language_model):
             path.with_name("elsewhere").rename(path)
     assert texts == translator.translate(clips, src_lang="fr")
+
+
+def test_weights_of_another_pair_are_refused_in_one_line(
+    speech_encoders, language_models, waves, tmp_path
+):
+    pair = speech_encoders["hubert"], language_models["m2m_100"]
+    prepare(tmp_path, *pair, waves)
+    train(tmp_path, *pair, "frozen", "frozen", 1)
+    start = ("--init_param", tmp_path / "frozen")
+    for other, phase, name, options in (
+        ((pair[0], language_models["nllb"]), "joint", "joint", start),
+        ((speech_encoders["wav2vec2-bert"], pair[1]), "joint", "joint", start),
+        ((pair[0], language_models["nllb"]), "frozen", "frozen", ("--resume", "true")),
+    ):
+        refused = train(tmp_path, *other, phase, name, 2, *options, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'frozen'}")
+        assert "Traceback" not in refused.stderr
 
 
 def check_alone_equals_batch(translator: SpeechTranslator, paths: list[str]) -> None:

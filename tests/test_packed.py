@@ -96,7 +96,7 @@ def test_a_training_starts_from_it(model, packed, tmp_path):
     load_pretrained_model(str(tmp_path / "start.pth"), other, True)
     assert same(model, other)
     refused = run_tool("export_start", *options, "--speech_encoder", "small", check=False)
-    assert "those of small are 768" in refused.stderr
+    assert "16 wide; small is whisper, 768 wide" in refused.stderr
     options[3] = ROOT / "egs2/debian_l10n/mt1/mbart_small"
     refused = run_tool("export_start", *options, "--speech_encoder", "whisper.pt", check=False)
     assert "its tokens are others than those of" in refused.stderr

@@ -24,19 +24,20 @@ def main() -> None:
     import torch
 
     from comsl.corpora.kaldi import atomic_file
-    from comsl.encoders.choices import encoder_class
+    from comsl.encoders.choices import ENCODERS, choose
     from comsl.inference import find_model
-    from comsl.model.packed import ADAPTER, read_tensors
+    from comsl.model.packed import ADAPTER, read_section, read_tensors
     from comsl.tokenizer import Tokenizer
 
     folder = find_model(args.model)
     tensors = read_tensors(folder)
     heard = len(tensors[f"{ADAPTER}layers.0.norm.weight"])  # width of the states that it reads
-    width = encoder_class(args.speech_encoder).published_width(args.speech_encoder)
-    if width not in (None, heard):
+    kind, wanted = choose(args.speech_encoder), read_section(folder)["speech_encoder"]["name"]
+    width = ENCODERS[kind].published_width(args.speech_encoder) or heard
+    if (kind, width) != (wanted, heard):
         raise DataError(
-            f"{args.model}: its adapter reads states {heard} wide, those of"
-            f" {args.speech_encoder} are {width}"
+            f"{args.model}: its adapter reads states of {wanted}, {heard} wide;"
+            f" {args.speech_encoder} is {kind}, {width} wide"
         )
     vocabularies = [Tokenizer(path).backend.get_vocab() for path in (folder, args.language_model)]
     if vocabularies[0] != vocabularies[1]:

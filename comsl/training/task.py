@@ -124,7 +124,9 @@ class ComSLTask(AbsTask):
             check_gpus(args.ngpu)
             settle_length(args)
             args.init_param = [
-                str(trained_checkpoint(Path(start))) if Path(start).is_dir() else start
+                str(trained_checkpoint(Path(start), args.speech_encoder_conf.get("model")))
+                if Path(start).is_dir()
+                else start
                 for start in args.init_param
             ]
             args.trained_on = describe_speech(args)
@@ -173,14 +175,25 @@ class ComSLTask(AbsTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's, which knows no DeepSpeed trainer but its own."""
+        """ESPnet's, which knows no DeepSpeed trainer but its own. DataError: the weights to start
+        from, or to go on with, are of another model."""
         if args.use_deepspeed:
             from comsl.training.deepspeed_trainer import ComSLDeepSpeedTrainer
 
             args.use_deepspeed = False
             task = type("DeepSpeedTask", (cls,), {"trainer": ComSLDeepSpeedTrainer})
             return task.main_worker(args)
-        return super().main_worker(args)
+        try:
+            return super().main_worker(args)
+        except RuntimeError as error:
+            heading, *reasons = str(error).splitlines()
+            if "loading state_dict" not in heading:
+                raise
+            begun = Path(args.output_dir, "checkpoint.pth")
+            weights = begun if args.resume and begun.is_file() else " ".join(args.init_param)
+            raise DataError(
+                f"{weights}: of another speech encoder or language model: {reasons[0].strip()}"
+            ) from error
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ComSLModel:
