@@ -1,13 +1,11 @@
 """What `comsl translate` would gain by fewer bits, and lose: clips a second, and BLEU.
 
 The development set's clips, read in advance, are translated in single precision, in bfloat16
-(autocast, as on a GPU) and with the weights of all linear layers in int8 (PyTorch's dynamic
-quantisation, activations in int8 too), which take turns. BLEU is the mean over the languages.
+(autocast, as on a GPU) and in int8 (`--dtype int8`), which take turns. BLEU is the mean over the
+languages.
 """
 
 import argparse
-import copy
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -48,9 +46,11 @@ def read_clips(options: argparse.Namespace) -> Clips:
 def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list], list[str]]]:
     """Precision -> what translates waves of these languages."""
     from comsl.inference import SpeechTranslator
+    from comsl.precision import to_int8
 
     plain = SpeechTranslator.from_pretrained(options.model)
-    small = SpeechTranslator(to_int8(copy.deepcopy(plain.model)))
+    small = SpeechTranslator.from_pretrained(options.model)
+    to_int8(small.model)
     search = {"batch_size": options.batch_size, "beam_size": options.beam_size}
 
     def bfloat16(waves: list, langs: list) -> list[str]:
@@ -62,20 +62,6 @@ def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list],
         "bfloat16": bfloat16,
         "int8": lambda waves, langs: small.generate("st", waves, langs, **search),
     }
-
-
-def to_int8(model):
-    """The model with its linear layers' weights in int8, each row with a scale of its own."""
-    import torch
-    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
-
-    kinds = {type(module) for module in model.modules() if isinstance(module, torch.nn.Linear)}
-    for module in model.modules():
-        if type(module) in kinds:  # Whisper's own cast their weights, the LM head its input
-            module.__class__ = torch.nn.Linear
-    with warnings.catch_warnings():  # deprecated
-        warnings.simplefilter("ignore")
-        return quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})
 
 
 def mean_bleu(texts: list[str], clips: Clips) -> float:

@@ -20,13 +20,16 @@ KILLED_LOADER = (
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """`main` as a command: DataError, OSError and the death of a data loader become `error: ...` on
-    stderr, exit status 1."""
+    stderr, exit status 1; Ctrl-C ends it as it ends any program, but in one line."""
 
     @functools.wraps(main)
     def wrapped() -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%X")
         try:
             main()
+        except KeyboardInterrupt:
+            sys.excepthook = lambda *_: print("interrupted", file=sys.stderr)
+            raise
         except (DataError, OSError, EOFError, RuntimeError) as error:
             try:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or that handler tells at any time

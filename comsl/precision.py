@@ -1,6 +1,10 @@
-"""Precision of decoding and caching: matrix products in bfloat16 where a GPU has them."""
+"""Precision of decoding and caching: matrix products in bfloat16 where a GPU has them, in int8 on a
+CPU if asked for."""
+
+import warnings
 
 import torch
+from torch import nn
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -12,3 +16,17 @@ def autocast(device: torch.device | str) -> torch.autocast:
     """The context in which a model's outputs are computed on `device`."""
     device = torch.device(device)
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+
+
+def to_int8(model: nn.Module) -> None:
+    """The model's linear layers compute in int8 from now on, on a CPU and without gradients:
+    weights with a scale a row, what they are multiplied with rounded as it comes (PyTorch's
+    dynamic quantisation)."""
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+
+    for module in model.modules():
+        if isinstance(module, nn.Linear):  # Whisper's and the LM head are of classes of their own
+            module.__class__ = nn.Linear
+    with warnings.catch_warnings():  # it is to move to torchao, which has no fast way on a CPU yet
+        warnings.simplefilter("ignore")
+        quantize_dynamic(model, {nn.Linear: per_channel_dynamic_qconfig}, inplace=True)

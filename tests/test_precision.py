@@ -1,5 +1,7 @@
 """Decoding and caching in bfloat16, as on a GPU that has it, on a CPU."""
 
+import copy
+
 import kaldiio
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from comsl.inference import SpeechTranslator
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
 from comsl.model.settings import Settings
+from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 from comsl.training.teacher_states import TeacherStates
 
@@ -42,6 +45,22 @@ def test_texts_stay_the_same(translator, monkeypatch):
     )
     assert translator.generate("mt", texts, langs, beam_size=2) == expected
     assert set(seen) == {True}
+
+
+def test_in_int8_the_states_are_nearly_the_same(translator):
+    model = copy.deepcopy(translator.model)
+    texts = [source for source, _ in PAIRS["fr"]]
+    tokens = translator._pad([translator.tokenizer.encode(text, "fr") for text in texts])
+    embeddings = Sequences(model.language_model.embed(tokens.values), tokens.lengths)
+    with torch.inference_mode():
+        single, _ = model.language_model.encode(embeddings)
+        precision.to_int8(model)
+        half, _ = model.language_model.encode(embeddings)
+    assert not [module for module in model.modules() if type(module) is torch.nn.Linear]
+    difference = (half.values - single.values)[single.mask]
+    assert 0 < difference.norm() < 0.1 * single.values[single.mask].norm()
+    same = SpeechTranslator(model).generate("mt", texts, ["fr"] * len(texts), beam_size=2)
+    assert all(same)
 
 
 def test_cached_states_are_nearly_the_same(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import sys
 
 from comsl.cli import command, new_parser
 from comsl.errors import DataError
+from comsl.serving.command_line import add_dtype
 
 KEY = "COMSL_API_KEY"
 
@@ -38,6 +39,7 @@ def parse_args() -> argparse.Namespace:
         default=32,
         help="requests at a time; further ones are refused (503)",
     )
+    add_dtype(parser)
     args = parser.parse_args()
     if not 0 <= args.port <= 65535:
         raise DataError(f"--port {args.port}: from 0, which chooses one, to 65535")
@@ -63,7 +65,7 @@ def main() -> None:
         raise DataError(f"{error}: pip install 'comsl[serve]' installs what it needs") from None
     from comsl.serving.systems import load_systems
 
-    systems, detector = load_systems(args.model, args.whisper_model, args.device)
+    systems, detector = load_systems(args.model, args.whisper_model, args.device, args.dtype)
     limits = Limits(args.max_mb * 1_000_000, 60 * args.max_minutes, args.max_requests)
     app = create_app(systems, detector, limits, key, args.batch_size, args.beam_size)
     print(f"listening: http://{args.host}:{listener.getsockname()[1]}", flush=True)
