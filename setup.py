@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 TOP = Path(__file__).parent
 OPTIONAL = ("deepspeed", "mweralign")
+FOLDERS_OF_DATA = ("comsl.pretrained", "comsl.evaluation.templates")  # without an __init__.py
 
 
 def requirements() -> list[list[str]]:
@@ -47,7 +48,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     python_requires=">=3.12,<3.14",
-    packages=find_packages(include=["comsl", "comsl.*"]),
+    packages=[*find_packages(include=["comsl", "comsl.*"]), *FOLDERS_OF_DATA],
     include_package_data=True,
     entry_points={"console_scripts": ["comsl=comsl.__main__:main"]},
     install_requires=install_requires,

@@ -91,8 +91,8 @@ class SpeechTranslator:
     """Translates and transcribes speech, and translates text, with one trained model, into the
     language that it was trained for, or into one of them.
 
-    >>> translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed")
-    >>> translator.translate("prompt.flac", src_lang="fr")
+        translator = SpeechTranslator.from_pretrained("exp/asterisk/asterisk_joint/packed")
+        translator.translate("prompt.flac", src_lang="fr")
     """
 
     def __init__(self, model: ComSLModel, file: Path | None = None, target_lang: str | None = None):
