@@ -1,20 +1,19 @@
 """What `comsl translate` would gain by fewer bits, and lose: clips a second, and BLEU.
 
-The development set's clips, read in advance, are translated in single precision, in bfloat16
-(autocast, as on a GPU) and in int8 (`--dtype int8`), which take turns. BLEU is the mean over the
-languages.
+The development set's clips, read in advance, are translated with each `--dtype`, which take turns:
+float32 is the baseline. BLEU is the mean over the languages.
 """
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.common import interleave, parser, report, row
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.waves import read_wave
+from comsl.serving.command_line import DTYPES
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,22 +45,14 @@ def read_clips(options: argparse.Namespace) -> Clips:
 def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list], list[str]]]:
     """Precision -> what translates waves of these languages."""
     from comsl.inference import SpeechTranslator
-    from comsl.precision import to_int8
 
-    plain = SpeechTranslator.from_pretrained(options.model)
-    small = SpeechTranslator.from_pretrained(options.model)
-    to_int8(small.model)
     search = {"batch_size": options.batch_size, "beam_size": options.beam_size}
 
-    def bfloat16(waves: list, langs: list) -> list[str]:
-        with patch("comsl.precision.has_bf16", return_value=True):
-            return plain.generate("st", waves, langs, **search)
+    def load(dtype: str) -> Callable:
+        translator = SpeechTranslator.from_pretrained(options.model, dtype=dtype)
+        return lambda waves, langs: translator.generate("st", waves, langs, **search)
 
-    return {
-        "float32": lambda waves, langs: plain.generate("st", waves, langs, **search),
-        "bfloat16": bfloat16,
-        "int8": lambda waves, langs: small.generate("st", waves, langs, **search),
-    }
+    return {dtype: load(dtype) for dtype in DTYPES}
 
 
 def mean_bleu(texts: list[str], clips: Clips) -> float:
@@ -92,7 +83,7 @@ def main() -> None:
     seconds = interleave(todo, options.repeats)
     bleu = {name: mean_bleu(texts[name], clips) for name in texts}
     rows = []
-    for name in ("bfloat16", "int8"):
+    for name in DTYPES[1:]:
         rates = len(waves) / seconds[name], len(waves) / seconds["float32"]
         rows.append(row(f"{name}, speed", *rates, "clips/s"))
         rows.append(row(f"{name}, BLEU", bleu[name], bleu["float32"], "BLEU"))

@@ -22,7 +22,7 @@ from comsl.model.composite import Branch, ComSLModel
 from comsl.model.lora import merge_lora
 from comsl.model.objectives.likelihood import likelihood
 from comsl.model.packed import is_packed, load_packed
-from comsl.precision import autocast
+from comsl.precision import autocast, to_int8
 from comsl.read_ahead import read_ahead
 from comsl.recordings.source import Audio
 from comsl.recordings.translation import translate_recordings
@@ -95,10 +95,18 @@ class SpeechTranslator:
         translator.translate("prompt.flac", src_lang="fr")
     """
 
-    def __init__(self, model: ComSLModel, file: Path | None = None, target_lang: str | None = None):
+    def __init__(
+        self,
+        model: ComSLModel,
+        file: Path | None = None,
+        target_lang: str | None = None,
+        dtype: str | None = None,
+    ):
         """file: where the model is from, for those who ask; target_lang: of what it translates
-        into, the first where none is named. DataError: it wasn't trained for that."""
-        self.model, self.file = model.eval(), file
+        into, the first where none is named; dtype: float32, bfloat16 or int8, in which generation
+        computes: None is bfloat16 on a GPU that has it, float32 elsewhere. DataError: it wasn't
+        trained for that language; int8 elsewhere than on a CPU."""
+        self.model, self.file, self.dtype = model.eval(), file, dtype
         self.tokenizer = model.tokenizer
         self.targets = model.target_lang.split()
         self.target_lang = target_lang or self.targets[0]
@@ -106,6 +114,10 @@ class SpeechTranslator:
             known = " ".join(self.targets)
             raise DataError(f"the model doesn't translate into '{target_lang}', but into: {known}")
         self.device = next(model.parameters()).device
+        if dtype == "int8":
+            if self.device.type != "cpu":
+                raise DataError(f"int8 is for a CPU, not for {self.device}")
+            to_int8(model)
         self.languages = model.languages or self.tokenizer.languages()
 
     @property
@@ -116,15 +128,19 @@ class SpeechTranslator:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str = "cpu", target_lang: str | None = None
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        target_lang: str | None = None,
+        dtype: str | None = None,
     ) -> "SpeechTranslator":
-        """Load a packed model's folder, an experiment's, one of its checkpoints, or a hub id, to
-        translate into a language (see the class).
+        """Load a packed model's folder, an experiment's, one of its checkpoints, or a hub id;
+        target_lang, dtype: as the class takes them.
 
         DataError where none of these is found.
         """
         file = find_model(path)
-        return cls(load_model(file).to(device), file, target_lang)
+        return cls(load_model(file).to(device), file, target_lang, dtype)
 
     def check(self, waves: Mapping[str, Wave]) -> None:
         """DataError names the utterance that is longer than the speech encoder's window."""
@@ -245,7 +261,7 @@ class SpeechTranslator:
         else:
             padded = self._pad(inputs)
             x, speech = self._pad([[code] for code in codes]), (padded.values, padded.lengths)
-        with autocast(self.device):
+        with autocast(self.device, self.dtype):
             return self.model.generate(task, target, x, *speech, **search)
 
     def _fit(self, ids: list[int]) -> list[int]:

@@ -1,5 +1,5 @@
-"""Precision of decoding and caching: matrix products in bfloat16 where a GPU has them, in int8 on a
-CPU if asked for."""
+"""Precision of decoding and caching: matrix products in bfloat16 where a GPU has them, and in what
+is asked for."""
 
 import warnings
 
@@ -12,10 +12,12 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def autocast(device: torch.device | str) -> torch.autocast:
-    """The context in which a model's outputs are computed on `device`."""
+def autocast(device: torch.device | str, dtype: str | None = None) -> torch.autocast:
+    """The context in which a model's outputs are computed on `device`; dtype: float32, bfloat16 or
+    int8, None: bfloat16 where `has_bf16`."""
     device = torch.device(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+    enabled = dtype == "bfloat16" if dtype else has_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def to_int8(model: nn.Module) -> None:

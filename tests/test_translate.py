@@ -3,8 +3,10 @@
 import argparse
 import io
 import json
+import os
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pysubs2
@@ -95,7 +97,7 @@ def test_a_folder_becomes_a_folder_of_texts(model, whisper, talks, tmp_path):
     assert json.loads((tmp_path / "silent.json").read_text())["language"] is None
 
 
-def test_what_is_printed_and_what_is_said_of_it(model, talks, monkeypatch):
+def test_what_is_printed_and_what_is_said_of_it(model, talks, tmp_path, monkeypatch):
     """Texts on stdout, under their names where there are several; all else on stderr."""
     options = ("--model", model, "--lang", "fr", "--beam_size", 1)
     data = (talks / "deep er" / "one.WAV").read_bytes()
@@ -104,6 +106,13 @@ def test_what_is_printed_and_what_is_said_of_it(model, talks, monkeypatch):
     found = json.loads(piped.stdout)
     assert (found["file"], found["language"], found["text_language"]) == ("stdin", "fr", "fr")
     assert not found["detected"]
+    pipe = tmp_path / "a pipe\n.wav"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    again = json.loads(call(main, "transcribe", pipe, *options, "--format", "json").stdout)
+    writer.join()
+    assert again == found | {"file": f"{tmp_path}/a pipe .wav"}
     several = call(main, "transcribe", talks / "deep er", talks / "silent.ogg", *options)
     assert several.stdout == (
         f"==> {talks}/deep er/one.WAV <==\n{found['text']}\n\n==> {talks}/silent.ogg <==\n\n"
@@ -148,6 +157,8 @@ def test_a_bad_recording_is_one_line_and_ends_no_other(model, talks, tmp_path, m
         ("--lang ru", 1, "'ru' isn't one of the model's: fr it"),
         ("--target_lang de", 1, "doesn't translate into 'de', but into: en"),
         ("--target_lang de --system whisper", 1, "English alone, not into 'de'"),
+        ("--dtype int8 --system whisper", 1, "--dtype int8 is for ComSL's model"),
+        ("--output_dir README.md", 1, "README.md"),
         ("--format doc", 2, "invalid choice: 'doc'"),
         ("--system gtp", 2, "invalid choice: 'gtp'"),
         ("--beam_size 0", 1, "--beam_size 0: at least 1"),

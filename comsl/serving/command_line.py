@@ -14,9 +14,10 @@ from comsl.errors import DataError
 from comsl.languages import language
 from comsl.recordings.translation import Recording, translate_recordings
 from comsl.serving.formats import FORMATS, render
-from comsl.serving.sources import STANDARD_INPUT, check_targets, open_sources
+from comsl.serving.sources import Source, check_targets, open_sources
 from comsl.serving.systems import SYSTEMS, load_system
 
+DTYPES = ("float32", "bfloat16", "int8")  # in which a model computes
 EVERY = 10  # seconds between two lines of progress
 
 
@@ -64,9 +65,9 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
     """The option of all commands that use a model."""
     parser.add_argument(
         "--dtype",
-        default="float32",
-        choices=("float32", "int8"),
-        help="of the model's weights: int8 is twice as fast on a CPU, and a little worse",
+        choices=DTYPES,
+        help="in which ComSL's model computes; without it bfloat16 on a GPU that has it, float32"
+        " elsewhere. On a CPU with AVX-512 bfloat16 is faster, and int8, which is less exact",
     )
 
 
@@ -78,7 +79,7 @@ def run(task: str, description: str) -> None:
         if len(sources) > 1 and args.format in ("srt", "vtt") and not args.output_dir:
             raise DataError(f"{args.format} of several recordings: give --output_dir a folder")
         if args.output_dir:
-            check_targets(sources)
+            check_targets(sources.values())
             _make_writable(args.output_dir)
         if not _work(args, task, sources):
             sys.exit(1)
@@ -91,7 +92,7 @@ def _make_writable(folder: Path) -> None:
         pass
 
 
-def _work(args: argparse.Namespace, task: str, sources: dict[Path, Path]) -> bool:
+def _work(args: argparse.Namespace, task: str, sources: dict[Path, Source]) -> bool:
     """Whether all went well."""
     started = time.monotonic()
     system, detector = load_system(
@@ -132,12 +133,11 @@ class _Progress:
             logging.info("%s: %s done", recording.source, _clock(recording.seconds))
 
 
-def _write(recording: Recording, sources: dict[Path, Path], args: argparse.Namespace) -> None:
+def _write(recording: Recording, sources: dict[Path, Source], args: argparse.Namespace) -> None:
     """Print the text, or put it in its file. DataError: the recording couldn't be heard."""
     if recording.error:
         raise recording.error
-    target = sources[recording.source]
-    name = _printable(target if target == STANDARD_INPUT else recording.source)
+    name, target = sources[recording.source]
     _tell(name, recording)
     text = render(recording, args.format, name)
     if args.output_dir:
@@ -147,11 +147,6 @@ def _write(recording: Recording, sources: dict[Path, Path], args: argparse.Names
         print(f"==> {name} <==\n{text}", flush=True)
     else:
         print(text, end="", flush=True)
-
-
-def _printable(path: Path) -> str:
-    """Its name on one line, a sign in place of bytes that are no text."""
-    return " ".join(os.fsencode(path).decode("utf-8", "replace").splitlines())
 
 
 def _tell(name: str, recording: Recording) -> None:

@@ -110,14 +110,14 @@ def load_system(
     whisper: str = "base",
     device: str | None = None,
     target_lang: str | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
 ) -> tuple[System, Detector]:
     """One of SYSTEMS, and what tells its languages apart.
 
     model, target_lang: as `SpeechTranslator.from_pretrained` takes them; without a model the one
     that comes with the package. device: PyTorch's name of it; None: a GPU where there is one.
-    dtype: of that model, float32 or int8. DataError: no such system, model or device, or it doesn't
-    translate into that language; int8 elsewhere than on a CPU, or of Whisper.
+    dtype: as SpeechTranslator takes it; Whisper has none. DataError: no such system, model or
+    device, or it doesn't translate into that language, or doesn't compute so.
     """
     if name not in SYSTEMS:
         raise DataError(f"no system '{name}': there are {' '.join(SYSTEMS)}")
@@ -127,19 +127,17 @@ def load_system(
             " packed model, or the id of one on the Hugging Face hub), or use --system whisper"
         )
     device = choose_device(device)
-    if dtype == "int8" and (device != "cpu" or name == "whisper"):
-        raise DataError("--dtype int8 is for ComSL's model, and on a CPU alone (--device cpu)")
     heard = WhisperSystem(whisper, device)
     if name == "whisper":
         if target_lang not in (None, heard.target_lang):
             raise DataError(f"Whisper translates into English alone, not into '{target_lang}'")
+        if dtype is not None:
+            raise DataError(f"--dtype {dtype} is for ComSL's model; Whisper has no choice")
         return heard, heard
     from comsl.inference import SpeechTranslator
-    from comsl.precision import to_int8
 
-    translator = SpeechTranslator.from_pretrained(model or DEFAULT_MODEL, device, target_lang)
-    if dtype == "int8":
-        to_int8(translator.model)
+    path = model or DEFAULT_MODEL
+    translator = SpeechTranslator.from_pretrained(path, device, target_lang, dtype)
     return (translator if name == "comsl" else Cascade(heard, translator)), heard
 
 
@@ -147,7 +145,7 @@ def load_systems(
     model: str | Path | None = None,
     whisper: str = "base",
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
 ) -> tuple[dict[str, System], Detector]:
     """All of SYSTEMS by their names, and what tells languages apart; parts as `load_system`."""
     translator, heard = load_system("comsl", model, whisper, device, dtype=dtype)
