@@ -3,7 +3,6 @@
 import torch
 from torch.nn import functional as F
 
-from comsl.model.objectives.representation import RepresentationLoss
 from comsl.sequences import Sequences, has_transcript
 
 
@@ -17,7 +16,3 @@ def mean_distance(speech: Sequences, text: Sequences, x: Sequences) -> torch.Ten
         for part in (speech, text)
     ]
     return (1 - F.cosine_similarity(*means))[has_transcript(x)].sum()
-
-
-# The line that belongs in the table of comsl/model/objectives/representation.py.
-ROW = {"mean": RepresentationLoss(lambda m: mean_distance(m.speech, m.text, m.x))}
