@@ -2,7 +2,6 @@
 #   local  on this machine
 #   slurm  through sbatch, which reads partition, account and time limit from its own variables (SBATCH_PARTITION ...);
 #          --cpus_per_gpu: cores for each GPU's process and those that read its data (num_workers of the training)
-# The commands bear Kaldi's names because espnet2.bin.launch tells the backends apart by them.
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 case ${cmd_backend:=local} in

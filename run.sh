@@ -4,83 +4,48 @@
 # What is made is skipped: comsl/made.py says when. Delete a thing, and it is made again.
 # shellcheck disable=SC2034 # options that only functions or Python read
 set -euo pipefail
-shopt -s nullglob # a corpus of text alone has no test set
 printf -v user_command '%q ' ./run.sh "$@" # for the report
 cd "$(dirname "$0")"
 
-# Where and how to run
-stage=1 stop_stage=11    # first and last stage to run; 12 uploads the model
-skip_stages=             # stages to leave out, such as "4 8"
-skip_train=false         # leave out the training stages, 3 and 6, and the training in stage 8
-dry_run=false            # print the commands, and what would be submitted, instead of running them
-ngpu=0 num_nodes=1       # GPUs on each machine that trains, 0 runs on the CPU; machines, through the queue of cmd.sh
-inference_nj=1           # jobs that share decoding, cached states and pseudo translation, each on a GPU of its own
-deepspeed_config=        # train with DeepSpeed, with settings such as conf/deepspeed/zero2.json
-auto_batch=false         # trainings find the largest batches that a GPU takes; updates keep their size
-nj=$(nproc)              # parallel processes that prepare data
-datadir=data dumpdir=dump expdir=exp # prepared corpora, features, and results go to <folder>/<recipe>
+# Options; local/help.txt says what each of them does: ./run.sh --help
+stage=1 stop_stage=11 skip_stages='' skip_train=false dry_run=false
+ngpu=0 num_nodes=1 inference_nj=1 nj=$(nproc)
+deepspeed_config='' auto_batch=false
+datadir=data dumpdir=dump expdir=exp
 
 # Data
-recipe=                  # name of the recipe, and of its folders
-data_sh='' local_data_opts='' # the recipe's data preparation, and further options of it
-langs='' target_lang=en  # source languages, Common Voice codes such as "fr it", that of the translations, or several (utt2target)
-test_set="test"          # sets to decode and score; further ones need not be there in every language
-text_only=false          # a corpus without speech, from which stages 1 and 3 make a language model
-tsv=                     # table of a corpus of your own, see egs2/tsv/comsl1
-pseudo_set=              # set of transcribed speech to translate into further training data
-shards=false             # composite training reads shards in sequence: for thousands of hours (stages 5 and 6)
-further_sets=            # sets of stage 1 to train the composite model on too, such as "untranscribed"
-min_duration=0.1 max_duration=30.0 # of a clip, in seconds; the speech encoder's window is 30
-max_dropped=0.05         # share of clips that may be unusable before stage 2 fails
-augmented_copies=0       # further copies of the training set as over telephones, in rooms, with noise
-speed_factors=           # further copies of the training set at these speeds, such as "0.9 1.1"
+recipe='' data_sh='' local_data_opts='' tsv=''
+langs='' target_lang=en
+test_set=test pseudo_set='' further_sets=''
+text_only=false shards=false
+min_duration=0.1 max_duration=30.0 max_dropped=0.05
+augmented_copies=0 speed_factors=''
 
-# Models and their training
-speech_encoder=base      # Whisper's name, or wav2vec 2.0, HuBERT, w2v-BERT 2.0, distil-whisper: hub id or folder
-whisper_model=           # of the baselines and of word alignment (stages 8 and 10), where it is not the speech encoder
-silence=0.5              # seconds of silence that the speech encoder hears after a clip's end
-top_blocks=0             # of its blocks, how many run in training, on cached states from below them (stage 5)
-language_model='' lm_size='' # mBART, M2M-100, NLLB or packed ComSL model to start from; or mBART's size as JSON, for a new one
-init_model=              # packed ComSL model that composite training starts from: a folder or hub id (stage 6)
-lm_config='' lm_share=1.0 # training of the language model (stage 3); share of its weights as trained: less forgets less
-fine_tuned_lm=true       # the language blocks start from stage 3's model; false: from what that started from
-frozen_config='' train_config='' # composite training, frozen and joint phase, which names the experiment (stage 6)
-frozen_phase=some        # how much of the two phases the speech encoder stays frozen: none, some or all
-whisper_config=          # training of Whisper itself, as one more baseline (stage 8)
-override=                # files of what changes against all these, such as conf/modality_gap/waco.yaml
-tag=                     # the experiment's name, in place of train_config's and override's
+# Models, and their training in stages 3, 6 and 8
+speech_encoder=base whisper_model='' silence=0.5 top_blocks=0
+language_model='' lm_size='' init_model=''
+lm_config='' lm_share=1.0 fine_tuned_lm=true
+frozen_config='' train_config='' frozen_phase=some
+whisper_config=''
+override='' tag=''
 
 # Decoding, scores, analysis
-tasks="st asr mt"        # what stage 7 does with the test set
-decode_config=conf/decode.yaml # beam and batch (stages 7 and 8)
-long_form=false          # also translate the test set's whole talks, cut to its segments afterwards (stage 7)
-metrics="bleu chrf"      # of translations; comet too, where comet-score is installed (stage 9)
-comet_model=Unbabel/wmt22-comet-da # COMET's, its name on the hub or a checkpoint's file
-published=               # results of others on the same test sets, to be shown beside these (stage 9)
-compare_with=            # a trained experiment whose similarity stands beside this one's (stage 10)
-hf_repo=                 # where on the Hugging Face hub stage 12, if it is asked for, puts the model: "name/model"
+tasks="st asr mt" decode_config=conf/decode.yaml long_form=false
+metrics="bleu chrf" comet_model=Unbabel/wmt22-comet-da published=''
+compare_with='' hf_repo=''
 
 # A study: rows, conf/<study>/<row>.yaml, trained, decoded and compared in place of one model
-study='' study_rows=''   # ablation or modality_gap; some of its rows only, such as "1_st 2_mt"
-study_opts='' study_folds='' # further options of every row; splits of the corpus whose test sets are pooled, "0 1 2"
+study='' study_rows='' study_opts='' study_folds=''
 
 . local/parse_options.sh
 . ./path.sh
 . ./cmd.sh
 if [ -n "$override" ]; then # what its files say under `run`
-  # shellcheck disable=SC2086 # several files
-  changes=$(python -m comsl.bin.overrides $override)
+  changes=$(python -m comsl.bin.overrides "$override")
   read_settings <(echo "$changes")
 fi
-read -r override <<<"$override" # blanks around it name nothing
-read -r langs <<<"$langs"
 if $text_only && [ "$stop_stage" -gt 3 ]; then stop_stage=3; fi
-if [ "$num_nodes" -gt 1 ] && [ "$cmd_backend" = local ] && ! $dry_run; then
-  die "--num_nodes $num_nodes needs a queue of machines, such as cmd_backend=slurm: see cmd.sh"
-fi
-gpus=$ngpu # that must be here
-if [ "$cmd_backend" != local ] || $dry_run; then gpus=0; fi
-python -m comsl.bin.check_options "$(options_in_use)" --gpus "$gpus"
+python -m comsl.bin.check_options "$(options_in_use)" --cmd_backend "$cmd_backend"
 . local/stages.sh
 
 whisper_model=${whisper_model:-$speech_encoder}
@@ -97,15 +62,11 @@ if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher${train_set#train}
 sharded=$dumpdir/$recipe/shards_of_$(basename "$encoder")
 
-# conf/train_asterisk_joint.yaml and conf/modality_gap/waco.yaml are asterisk_joint_modality_gap_waco.
-experiment_name() {
-  local name changed=${override##* } # the last one
-  name=$(basename "${1#*train_}" .yaml)
-  if [ -n "$changed" ]; then name+=_$(basename "$(dirname "$changed")")_$(basename "$changed" .yaml); fi
-  echo "$name"
-}
-experiment=$exp/${tag:-$(experiment_name "$train_config")}
-frozen=$exp/$(experiment_name "$frozen_config")
+# conf/train_asterisk_joint.yaml with conf/modality_gap/waco.yaml is asterisk_joint_modality_gap_waco.
+changed=${override##* } # the last one
+if [ -n "$changed" ]; then changed=_$(basename "$(dirname "$changed")")_$(basename "$changed" .yaml); fi
+experiment=$exp/${tag:-$(basename "${train_config#*train_}" .yaml)$changed}
+frozen=$exp/$(basename "${frozen_config#*train_}" .yaml)$changed
 if [ -n "$tag" ] || [ "$frozen" = "$experiment" ]; then frozen=${experiment}_frozen; fi
 translator=$exp/lm_train/interpolated.pth # of text
 decoded=$experiment/$(basename "$decode_config" .yaml)
@@ -120,8 +81,6 @@ if [ -n "$study" ]; then
     --command "$user_command" -- "$@"
 fi
 
-launch="command python -m espnet2.bin.launch" # for a dry run too: it shows what the queue would get
-if [ "$cmd_backend" = local ]; then launch=${launch#command }; fi
 show=
 if $dry_run; then
   print_command() { printf '%q ' "$@" && echo; }
@@ -135,22 +94,21 @@ if $text_only; then skip_stages+=" 2"; fi
 
 # train LOG TOOL OPTIONS...: an ESPnet training, on one machine or many, from its last checkpoint where it has one.
 train() {
-  local command=(python -m "comsl.bin.$2" --resume true --target_lang "$target_lang" --raw "$raw" "${@:3}")
+  local command=(python -m "comsl.bin.$2" --resume true --target_lang "$target_lang" --raw "$raw" "${@:3}" --ngpu "$ngpu")
   if [ -n "$deepspeed_config" ]; then command+=(--use_deepspeed true --deepspeed_config "$deepspeed_config"); fi
   if $auto_batch; then command+=(--auto_batch true); fi
-  if [ "$num_nodes" -eq 1 ]; then
-    if [ "$ngpu" -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each
-    $cuda_cmd --gpu "$ngpu" "$exp/logs/$1.log" "${command[@]}" --ngpu "$ngpu"
-  else
-    $launch --cmd "$cuda_cmd" --log "$exp/logs/$1.log" --ngpu "$ngpu" --num_nodes "$num_nodes" \
-      --init_file_prefix "$(realpath -m "$exp")/.dist_init_" -- "${command[@]}"
+  if [ $((num_nodes * ngpu)) -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each GPU
+  if [ "$num_nodes" -gt 1 ]; then # srun starts each machine's, they find each other by a file
+    command=(srun --export=ALL "${command[@]}" --dist_launcher slurm
+      --dist_init_method "file://$(realpath -m "$exp")/.dist_init_$(date +%s%N)")
   fi
+  $cuda_cmd --gpu "$ngpu" --num_nodes "$num_nodes" "$exp/logs/$1.log" "${command[@]}"
 }
 
 # What a training can't be is said before the first of them runs.
 check_trainings() {
-  # shellcheck disable=SC2086 # several files, or none
-  python -m comsl.bin.check_trainings "$@" ${whisper_config:+--whisper "$whisper_config"} ${override:+--override $override}
+  python -m comsl.bin.check_trainings "$@" --whisper "$whisper_config" --override "$override" \
+    --raw "$raw" --sets "$pseudo_set $further_sets"
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.
@@ -182,10 +140,6 @@ if run_stage 2 "speech: 16 kHz, filters, speed perturbation, languages combined"
 fi
 
 if run_stage 3 "language model: fine-tuning on paired text"; then
-  for set in $pseudo_set $further_sets; do # before the hours until they are read
-    $dry_run || [ -d "$raw/$set" ] ||
-      die "there is no set $raw/$set: correct --pseudo_set or --further_sets, or have stage 1 make it"
-  done
   if [ -n "$lm_size" ]; then
     once "$exp/lm_start" from "$raw" by lm_size langs target_lang -- \
       python -m comsl.bin.train_tokenizer --data "$raw/train" --config "$lm_size" \
@@ -199,14 +153,11 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
       python -m comsl.bin.export_start --model "$init_model" --speech_encoder "$speech_encoder" \
       --language_model "$exp/lm_start" --out OUT
   fi
-  test_sets=()
-  for set in $test_set; do test_sets+=("$raw/$set"_*); done
   once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
-    --target_lang "$target_lang" --test "${test_sets[@]}"
+    --target_lang "$target_lang" --test_set "$test_set"
   if to_make "$exp/lm_train" --earlier aside from "$raw" "$exp/lm_start" by lm_config target_lang; then
-    # shellcheck disable=SC2086 # or none, of text alone
-    check_trainings "$lm_config" $frozen_config $train_config
+    check_trainings "$lm_config" "$frozen_config" "$train_config"
     train lm train --config "$lm_config" --train_set train --language_model "$exp/lm_start" --output_dir "$exp/lm_train"
     made "$exp/lm_train"
   fi
@@ -305,14 +256,9 @@ if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of th
 fi
 
 if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript"; then
-  whisper_tasks="st asr"
-  if [ "$target_lang" != en ]; then
-    echo "Whisper translates into English only: no whisper-zero-shot translation into '$target_lang'"
-    whisper_tasks=asr # for the cascade
-  fi
   baseline=(--raw "$raw" --sets "$test_set" --langs "$langs" --decode_config "$decode_config")
-  once "$exp/whisper-zero-shot" from "$raw" by test_set langs whisper_tasks decode_config whisper_model -- \
-    share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --tasks "$whisper_tasks" \
+  once "$exp/whisper-zero-shot" from "$raw" by test_set langs target_lang decode_config whisper_model -- \
+    share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --target_lang "$target_lang" \
     --whisper_model "$whisper_model"
   if [ -n "$whisper_config" ]; then
     tuned=$exp/whisper_train # on the data of stage 6

@@ -41,6 +41,8 @@ def check(options: Options) -> None:
     for name in COUNTS:
         if int(options[name]) < 1:
             raise DataError(f"--{name} {options[name]}: at least one, please")
+    if int(options["num_nodes"]) > 1 and options["ngpu"] == "0":
+        raise DataError(f"--num_nodes {options['num_nodes']}: say by --ngpu how many GPUs each has")
     for name in SCRIPTS:
         _check_file(name, options[name])
     if int(options["stop_stage"]) == 12 and not options["hf_repo"]:
@@ -84,6 +86,16 @@ def _check_whisper(options: Options) -> None:
             f"--whisper_model {model}: {config} trains on cached states, which are those of"
             f" {options['speech_encoder']}: its speech_encoder must be whisper"
         )
+
+
+def check_machine(options: Options) -> None:
+    """DataError: jobs can't run on this machine, which is alone or has fewer GPUs."""
+    nodes = options["num_nodes"]
+    if int(nodes) > 1:
+        raise DataError(
+            f"--num_nodes {nodes} needs a queue of machines, such as cmd_backend=slurm: see cmd.sh"
+        )
+    check_gpus(int(options["ngpu"]))
 
 
 def check_gpus(number: int) -> None:

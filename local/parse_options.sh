@@ -3,11 +3,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the options
 
-die() { # also from within a stage, whose log would end with it
-  if [ -n "${running:-}" ]; then running='' && exec >&3 2>&4; fi
-  echo "error: $*" >&2
-  exit 1
-}
+die() { echo "error: $*" >&2 && exit 1; }
 
 declare -A option_defaults
 while read -r option; do
@@ -16,11 +12,12 @@ done < <(sed 's/--config//' local/help.txt | grep -oP -e '--\K[a-z_]*')
 
 set_option() { # NAME VALUE
   [ -n "$1" ] && [ -n "${option_defaults[$1]+known}" ] || die "unknown option --$1: --help lists the options"
-  local default=${option_defaults[$1]}
-  if [[ $default =~ ^[0-9]+$ && ! $2 =~ ^[0-9]{1,9}$ ]]; then die "option --$1 wants a whole number, not '$2'"; fi
-  if [[ $default =~ ^[0-9]+\.[0-9]+$ && ! $2 =~ ^[0-9]*\.?[0-9]+$ ]]; then die "option --$1 wants a number, not '$2'"; fi
-  if [[ $default =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then die "option --$1 wants true or false, not '$2'"; fi
-  printf -v "$1" '%s' "$2"
+  local value default=${option_defaults[$1]}
+  read -r value <<<"$2" # without blanks around it
+  if [[ $default =~ ^[0-9]+$ && ! $value =~ ^[0-9]{1,9}$ ]]; then die "option --$1 wants a whole number, not '$2'"; fi
+  if [[ $default =~ ^[0-9]+\.[0-9]+$ && ! $value =~ ^[0-9]*\.?[0-9]+$ ]]; then die "option --$1 wants a number, not '$2'"; fi
+  if [[ $default =~ ^(true|false)$ && ! $value =~ ^(true|false)$ ]]; then die "option --$1 wants true or false, not '$2'"; fi
+  printf -v "$1" '%s' "$value"
 }
 
 set_options() { # --NAME VALUE...

@@ -4,18 +4,19 @@ set -euo pipefail
 # shellcheck source=local/job.sh
 . "$(dirname "$0")/job.sh"
 
-if [ -n "$show" ]; then
-  show_command ${last:+"JOB=1:$last"} "$@" </dev/null
+if $dry_run; then
+  printf '%q ' ${number:+"JOB=1:$last"} "$@" && echo
   exit
 fi
-if [ -z "$last" ]; then
-  "$@" 2>&1 | tee "$log"
-  exit
-fi
+run() { "${@:2}" 2>&1 | tee "$1"; }
+
 cores=$(nproc) # that all jobs together take
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > last ? cores / last : 1))}
+set -m # every job is a process group, which ends as one
+jobs=()
+trap 'kill -- "${jobs[@]/#/-}"; exit 1' INT TERM HUP
 for ((job = 1; job <= last; job++)); do
-  ("${@//JOB/$job}" 2>&1 | tee "${log//JOB/$job}") & # in a subshell, whose status is the command's
+  run "${log//$number/$job}" "${@//$number/$job}" </dev/null &
   jobs+=($!)
 done
 status=0

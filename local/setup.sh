@@ -26,12 +26,6 @@ find_python() {
   refuse "found no Python 3.12 or 3.13: install one, for example with 'apt install python3.12-venv' or 'pyenv install 3.12'"
 }
 
-# Debian's python3 can come without ensurepip: then the interpreter's own pip puts one into the environment.
-make_venv() {
-  "$1" -m venv "$venv" &>/dev/null ||
-    { "$1" -m venv --clear --without-pip "$venv" && "$1" -m pip --python "$venv/bin/python" install -q pip; }
-}
-
 install() {
   "$venv/bin/python" -m pip install --disable-pip-version-check "$@" >&2 ||
     refuse "pip could not install what requirements.txt lists, its own message is above: start again when that is mended"
@@ -44,7 +38,9 @@ build() {
   free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
   [ "$free" -ge 8 ] || refuse "$free GB free in $PWD, the environment needs 8: free some disk space"
   say "building $venv with $("$python" --version): once, 3 to 4 minutes, 6.5 GB"
-  make_venv "$python"
+  # Debian's python3 can come without ensurepip: then the interpreter's own pip puts one into the environment.
+  "$python" -m venv "$venv" &>/dev/null ||
+    { "$python" -m venv --clear --without-pip "$venv" && "$python" -m pip --python "$venv/bin/python" install -q pip; }
 }
 
 main() {

@@ -7,15 +7,30 @@ set -euo pipefail
 
 name=$(basename "$log" .log)
 command=$(printf '%q ' "$@")
-cores=$((gpu * cpus_per_gpu > num_threads ? gpu * cpus_per_gpu : num_threads)) # loaders of data run beside each GPU
+cores=$((gpu > 0 ? gpu * cpus_per_gpu : 1)) # loaders of data run beside each GPU
 options=(--nodes "$num_nodes" --ntasks-per-node 1 --cpus-per-task "$cores")
 if [ "$gpu" -gt 0 ]; then options+=(--gpus-per-node "$gpu"); fi
-if [ -n "$last" ]; then
+if [ -n "$number" ]; then
   options+=(--array "1-$last")
   name=${name%.JOB} log=${log//JOB/%a} command=${command//JOB/\$SLURM_ARRAY_TASK_ID}
 fi
-$show sbatch --wait --job-name "$name" --output "$log" "${options[@]}" <<END
-#!/usr/bin/env bash
+submit=(sbatch --parsable --wait --job-name "$name" --output "$log" "${options[@]}")
+script="#!/usr/bin/env bash
 export SRUN_CPUS_PER_TASK=$cores # srun would take one
-$command
-END
+$command"
+if $dry_run; then
+  printf '%q ' "${submit[@]}" && echo && echo "$script"
+  exit
+fi
+
+cancel() {
+  if [ -z "$id" ]; then read -r id <&"$submitted" || exit 1; fi # submitted just now
+  scancel "${id%;*}"                                            # without the cluster's name
+  exit 1
+}
+id=''
+exec {submitted}< <(trap '' INT TERM HUP && exec "${submit[@]}" <<<"$script") # ends as the jobs do
+waiting=$!
+trap cancel INT TERM HUP
+read -r id <&"$submitted" || true # nothing if sbatch refuses; it has said why
+wait "$waiting"

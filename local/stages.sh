@@ -17,7 +17,7 @@ run_stage() {
   if $dry_run; then return; fi
   mkdir -p "$exp/logs"
   running=$1 started=$SECONDS stage_log=$exp/logs/stage$1.log
-  exec > >(tee "$stage_log" >&3) 2>&1
+  exec > >(tee -i "$stage_log" >&3) 2>&1
   tee=$!
 }
 
@@ -29,11 +29,20 @@ end_stage() {
   running=
 }
 
+# What a process has started, and what that has, each before its own.
+processes_below() { # PID
+  local pid
+  for pid in $(pgrep -P "$1"); do echo "$pid" && processes_below "$pid"; done
+}
+
 on_exit() {
-  local status=$?
-  if [ "$status" -eq 0 ] || [ -z "$running" ]; then return; fi
+  local pid
+  if [ -z "$running" ]; then return; fi
   exec >&3 2>&4
-  wait "$tee"
+  for pid in $(processes_below $$); do # a signal to this script alone leaves them running
+    if [ "$pid" != "$tee" ]; then kill "$pid" 2>/dev/null || true; fi
+  done
+  wait "$tee" 2>/dev/null || true
   echo "error: stage $running failed after $((SECONDS - started)) s, its log $stage_log ends with:" >&2
   tail -n 5 "$stage_log" | sed 's/^/  /' >&2
 }

@@ -20,9 +20,10 @@ case $2 in
 esac
 """
 
-# In the place of `python -m comsl.bin.<tool> options`. The tool that FAIL names fails.
+# In the place of `python -m comsl.bin.<tool> options`. The tool that FAIL names fails,
+# that which WAIT names notes its process, and takes long.
 TOOL = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 
 module, *words = sys.argv[2:]
@@ -35,6 +36,10 @@ if tool == "train":
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "checkpoint.pth", "a") as checkpoint:
         checkpoint.write("epoch ")
+if tool == os.environ.get("WAIT"):
+    with open("waiting", "a") as waiting:
+        print(os.getpid(), file=waiting)
+    time.sleep(60)
 if tool == os.environ.get("FAIL"):
     print("error: utterance x is silent", file=sys.stderr)
     sys.exit(1)

@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import run_tool
 from fake_tools import Driver, trainings
 
 TOP = Path(__file__).parent.parent
@@ -280,13 +283,20 @@ def test_every_stage_names_what_it_lacks(driver: Driver, stage: int, lack: str) 
     assert line == f"error: {lack}, which {then}"
 
 
-def test_a_set_that_is_not_there_is_found_before_training(tmp_path: Path) -> None:
-    for folder in ("data/asterisk", "dump/asterisk/raw/untranslated"):
-        (tmp_path / folder).mkdir(parents=True)
+def test_a_set_that_is_not_there_is_found_before_training(driver: Driver) -> None:
+    (driver.folder / "dump/asterisk/raw/untranslated").mkdir(parents=True)
     sets = ["--pseudo_set", "untranslated", "--further_sets", "spoken"]
-    line = error_line(run("./run.sh", "--stage", 3, *sets, *folders_in(tmp_path)))
-    assert line.startswith(f"error: there is no set {tmp_path}/dump/asterisk/raw/spoken: correct")
-    assert not list(tmp_path.glob("exp/asterisk/*.made.json"))
+    driver("--stop_stage", 3, *sets)
+    called = [line.split("\t") for line in (driver.folder / "calls").read_text().splitlines()]
+    tools_called = [tool for tool, *_ in called]
+    checked = tools_called.index("check_trainings")
+    assert checked < tools_called.index("train")
+    words = called[checked][called[checked].index("--raw") :]
+    assert words == ["--raw", "dump/asterisk/raw", "--sets", "untranslated spoken"]
+    words[1] = str(driver.folder / words[1])
+    refused = run_tool("check_trainings", *words, check=False)
+    line = f"error: there is no set {words[1]}/spoken: correct --pseudo_set or --further_sets"
+    assert refused.stderr.startswith(line)
 
 
 def test_a_recipe_of_text_alone_stops_where_it_is_told(tmp_path: Path) -> None:
@@ -406,8 +416,7 @@ def test_job_runner_fails_where_one_job_fails(tmp_path: Path) -> None:
     [
         (["--gpu", 1, "JOB=1:8"], "--nodes 1 {} 6 --gpus-per-node 1 --array 1-8 "),
         (["--gpu", 0, "JOB=1:8"], "--nodes 1 {} 1 --array 1-8 "),
-        (["--num_threads", 4], "--nodes 1 {} 4 "),
-        (["--gpu", 8, "--num_threads", 8, "--num_nodes", 2], "--nodes 2 {} 48 --gpus-per-node 8 "),
+        (["--gpu", 8, "--num_nodes", 2], "--nodes 2 {} 48 --gpus-per-node 8 "),
     ],
 )
 def test_slurm_is_asked_for_what_the_jobs_use(tmp_path: Path, options: list, asked: str) -> None:
@@ -419,24 +428,70 @@ def test_slurm_is_asked_for_what_the_jobs_use(tmp_path: Path, options: list, ask
     array = "JOB=1:8" in options
     name, log = ("decode", "decode.%a.log") if array else ("decode.JOB", "decode.JOB.log")
     asked = asked.format("--ntasks-per-node 1 --cpus-per-task")
-    assert line == f"sbatch --wait --job-name {name} --output {tmp_path}/log/{log} {asked}"
+    assert line == f"{SUBMIT} {name} --output {tmp_path}/log/{log} {asked}"
     number = "$SLURM_ARRAY_TASK_ID" if array else "JOB"
     assert script[-1].strip() == f"decode --langs fr\\ it --job {number}"
     assert not (tmp_path / "log").exists()
 
 
-def test_slurm_gets_what_espnet_asks_for(tmp_path: Path) -> None:
-    sbatch = tmp_path / "sbatch"
-    sbatch.write_text('#!/bin/sh\necho "$@"\ncat\n')
-    sbatch.chmod(0o755)
-    done = run(
-        *(TOP / "local/slurm.pl", "--gpu", 2, "--num_threads", 2, "--num_nodes", 4),
-        *(tmp_path / "train.log", "srun", "--export=ALL", "python", "a b"),
-        PATH=f"{tmp_path}:{os.environ['PATH']}",
+SUBMIT = "sbatch --parsable --wait --job-name"
+SBATCH = """#!/bin/sh
+cat >script
+echo "12;main"
+echo "submitted $*" >>queue
+while [ ! -e cancelled ]; do sleep 0.05; done
+exit 1
+"""
+SCANCEL = """#!/bin/sh
+echo "scancel $*" >>queue
+touch cancelled
+"""
+
+
+def is_running(pid: str) -> bool:
+    """And not merely waiting to be buried."""
+    try:
+        return Path("/proc", pid, "stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("backend", ["local", "slurm"])
+@pytest.mark.parametrize("ctrl_c", [True, False])
+def test_jobs_end_with_the_run(made: Driver, backend: str, ctrl_c: bool) -> None:
+    """By Ctrl-C, which all processes on the terminal hear, or a signal to run.sh alone."""
+    for name, script in {"sbatch": SBATCH, "scancel": SCANCEL}.items():
+        (made.folder / "bin" / name).write_text(script)
+        (made.folder / "bin" / name).chmod(0o755)
+    options = ["--stage", "5", "--stop_stage", "5", "--silence", "0.25", "--inference_nj", "2"]
+    run = subprocess.Popen(
+        ["./run.sh", "--langs", "fr", *options],
+        cwd=made.folder,
+        env=os.environ | {"cmd_backend": backend, "WAIT": "extract_features"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     )
-    assert "--nodes 4 --ntasks-per-node 1 --cpus-per-task 2 --gpus-per-node 2" in done.stdout
-    assert "--array" not in done.stdout
-    assert "srun --export=ALL python a\\ b" in done.stdout
+    begun = made.folder / ("waiting" if backend == "local" else "queue")
+    while not begun.exists() or begun.read_text().count("\n") < 1 + (backend == "local"):
+        assert run.poll() is None
+        time.sleep(0.05)
+    if ctrl_c:
+        os.killpg(run.pid, signal.SIGINT)
+    else:
+        run.terminate()
+    assert "error: stage 5 failed after" in run.communicate(timeout=60)[1]
+    assert run.returncode
+    if backend == "slurm":
+        submitted, cancelled = begun.read_text().splitlines()
+        assert submitted.startswith("submitted --parsable --wait --job-name features ")
+        assert cancelled == "scancel 12"
+    else:
+        deadline = time.monotonic() + 30  # before they would end by themselves
+        while any(is_running(pid) for pid in begun.read_text().split()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_dry_run_prints_what_would_be_submitted_and_does_nothing(tmp_path: Path) -> None:
@@ -447,14 +502,14 @@ def test_a_dry_run_prints_what_would_be_submitted_and_does_nothing(tmp_path: Pat
     recipe = TOP / "egs2/covost2/comsl1/run.sh"
     done = run(recipe, "--stage", 3, "--stop_stage", 5, *options, *many, cmd_backend="slurm")
     assert done.returncode == 0, done.stderr
-    assert "sbatch --wait --job-name lm " in done.stdout
+    assert f"{SUBMIT} lm " in done.stdout
     assert "--nodes 2 --ntasks-per-node 1 --cpus-per-task 48 --gpus-per-node 8" in done.stdout
     (job,) = (line for line in done.stdout.splitlines() if line.startswith("srun --export=ALL "))
     assert "python -m comsl.bin.train --resume true" in job
     assert "--use_deepspeed true --deepspeed_config conf/deepspeed/zero2.json" in job
     assert "--dist_launcher slurm" in job
     assert "python -m comsl.bin.export_lm" in done.stdout
-    shared = done.stdout[done.stdout.index("sbatch --wait --job-name features") :].splitlines()
+    shared = done.stdout[done.stdout.index(f"{SUBMIT} features") :].splitlines()
     assert shared[0].endswith("--cpus-per-task 6 --gpus-per-node 1 --array 1-16 ")
     assert "--ngpu 1 --job $SLURM_ARRAY_TASK_ID --num_jobs 16" in shared[3]
     assert shared[4].startswith("python -m comsl.bin.join_parts")  # here, without a GPU

@@ -52,7 +52,7 @@ def trained(raw, tiny_lm) -> Path:
     folder = raw.parent
     whisper = write_whisper(folder / "whisper.pt")
     options = ["--language_model", tiny_lm, "--target_lang", TARGETS]
-    run_tool("token_lengths", *options, raw / "train", raw / "dev", "--test", raw / "test_fr")
+    run_tool("token_lengths", *options, raw / "train", raw / "dev", "--test_set", "test")
     run_tool(
         "extract_teacher",
         *options,

@@ -48,7 +48,7 @@ def test_speech_and_transcript_must_fit_into_the_language_model(tmp_path):
 def test_a_text_of_the_test_set_that_does_not_fit_is_named_before_training(tiny_lm, tmp_path):
     """Whose tiny model has 256 positions."""
     train, test = (write_texts(tmp_path / name) for name in ("train", "test_fr"))
-    options = ["--language_model", tiny_lm, train, "--test", test]
+    options = ["--language_model", tiny_lm, train, "--test_set", "test"]
     run_tool("token_lengths", *options)
     assert not (test / "target_shape").exists()
     write_table(test / "text.tgt", read_table(test / "text.tgt") | {"fr-001": "It is. " * 200})

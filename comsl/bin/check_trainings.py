@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.corpora.sets import check_further_sets
 
 
 @command
@@ -12,25 +13,27 @@ def main() -> None:
     add = parser.add_argument
     add(
         "configs",
-        type=Path,
         nargs="*",
-        help="training configurations of ComSL or of its language model",
+        help="training configurations of ComSL or of its language model; empty ones are none",
     )
-    add("--whisper", type=Path, nargs="*", default=[], help="training configurations of Whisper")
-    add("--override", type=Path, nargs="*", default=[], help="override files for all but Whisper's")
+    add("--whisper", default="", help="training configuration of Whisper")
+    add("--override", default="", help="override files for all but Whisper's, separated by blanks")
+    add("--raw", type=Path, help="folder of sets (stage 2)")
+    add("--sets", default="", help="further sets that a training reads, which must be there")
     args = parser.parse_args()
+    check_further_sets(args.raw, args.sets)
 
     from comsl.baselines.whisper_task import WhisperTask
     from comsl.training.command_line import espnet_words
     from comsl.training.task import ComSLTask
 
-    overrides = [word for file in args.override for word in ("--override", str(file))]
+    overrides = [word for file in args.override.split() for word in ("--override", file)]
     for task, configs, further in (
         (ComSLTask, args.configs, overrides),
-        (WhisperTask, args.whisper, []),
+        (WhisperTask, [args.whisper], []),
     ):
-        for config in configs:
-            words = espnet_words(["--config", str(config), *further])
+        for config in filter(None, configs):
+            words = espnet_words(["--config", config, *further])
             task.check(task.get_parser().parse_args(words))
 
 

@@ -1,6 +1,7 @@
 """Translate and transcribe with Whisper, as it is or fine-tuned: baselines (stage 8)."""
 
 import argparse
+import logging
 from pathlib import Path
 
 from comsl.cli import command, new_parser
@@ -22,6 +23,9 @@ def parse_args() -> argparse.Namespace:
     add("--sets", required=True, help='sets to decode, such as "test"')
     add("--langs", required=True, help='Common Voice codes, such as "es fr"')
     add("--tasks", default="st asr", help='what to decode: "st", "asr" or both')
+    add(
+        "--target_lang", default="en", help="other than English: published Whisper only transcribes"
+    )
     add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
     add("--whisper_model", default="base", help="name of a Whisper model, or path of a checkpoint")
     add("--beam_size", type=int, default=5, help="hypotheses of the beam search")
@@ -40,6 +44,11 @@ def main() -> None:
     tasks = args.tasks.split()
     if not tasks or not set(tasks) <= set(TASKS):
         raise DataError(f"--tasks '{args.tasks}': known are {' '.join(TASKS)}")
+    if args.target_lang != "en":
+        logging.warning(
+            "Whisper translates into English only: no translation into '%s'", args.target_lang
+        )
+        tasks = ["asr"]  # for the cascade
     sets = test_sets(args.raw, args.sets, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
 

@@ -11,9 +11,9 @@ def main() -> None:
     """Command-line entry."""
     parser = new_parser(__doc__)
     parser.add_argument(
-        "files", type=Path, nargs="+", help="override files; of two values the last one counts"
+        "files", help="override files, separated by blanks; of two values the last one counts"
     )
-    for file in parser.parse_args().files:
+    for file in map(Path, parser.parse_args().files.split()):
         espnet_options(file)  # what trainings will read, too, is to be read in time
         for name, value in run_options(file).items():
             print(f"{name}={value}")

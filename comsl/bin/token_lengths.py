@@ -35,9 +35,11 @@ def main() -> None:
         help="Kaldi-style folders; source_shape and target_shape are written into them",
     )
     parser.add_argument(
-        "--test", type=Path, nargs="*", default=[], help="folders whose texts must fit the model"
+        "--test_set", default="", help='sets beside them whose texts must fit, such as "test"'
     )
     args = parser.parse_args()
+    raw = args.folders[0].parent
+    tested = [path for name in args.test_set.split() for path in sorted(raw.glob(f"{name}_*/"))]
 
     from transformers import AutoConfig
 
@@ -45,10 +47,10 @@ def main() -> None:
 
     tokenizer = Tokenizer(args.language_model)
     positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
-    for folder in (*args.test, *args.folders):
+    for folder in (*tested, *args.folders):
         report_unknown(folder, tokenizer)
         report_ceiling(folder, tokenizer, args.target_lang)
-    for folder in args.test:
+    for folder in tested:
         check_texts(folder, tokenizer, positions)
     for folder in args.folders:
         write_shapes(folder, tokenizer, min(args.max_tokens, positions))

@@ -54,6 +54,16 @@ def sets_in(data: Path, lang: str) -> list[str]:
     )
 
 
+def check_further_sets(raw: Path, names: str) -> None:
+    """DataError: `raw` lacks a set that a training is to read beside `train`."""
+    for name in names.split():
+        if not (raw / name).is_dir():
+            raise DataError(
+                f"there is no set {raw / name}: correct --pseudo_set or --further_sets, or have"
+                " stage 1 make it"
+            )
+
+
 def text_fields(name: str) -> list[str]:
     """The tables of texts that a set, or a folder of one, must have."""
     lacking = [field for start, field in LACKING.items() if name.startswith(start)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.corpora.kaldi import read_table
+from comsl.corpora.sets import check_further_sets
 from comsl.errors import DataError
 from comsl.evaluation.rows import above, choose_rows, row_files
 from comsl.options import Options
@@ -166,12 +167,8 @@ def prepare(study: Study) -> None:
         _call(study.row_command(fold, study.rows[0], "--stop_stage", "3"))
         for row in study.rows:
             options = study.row_options(row)
-            for name in f"{options['pseudo_set']} {options['further_sets']}".split():
-                if not (study.raw(fold) / name).is_dir():
-                    raise DataError(
-                        f"there is no set {study.raw(fold) / name}: correct --pseudo_set or"
-                        " --further_sets, or have stage 1 make it"
-                    )
+            further = f"{options['pseudo_set']} {options['further_sets']}"
+            check_further_sets(study.raw(fold), further)
         for lang in study.options["langs"].split():
             name = f"{study.test_set}_{lang}"
             utterances = read_table(study.raw(fold) / name / "text.tgt").keys()
@@ -202,6 +199,12 @@ def table_command(study: Study) -> list[str]:
 
 
 def _call(command: list[str], **streams: int) -> None:
-    status = subprocess.run(command, **streams).returncode
+    """Run a command to its end; whatever ends this process ends the command too."""
+    with subprocess.Popen(command, **streams) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
     if status:
         sys.exit(status)
