@@ -10,7 +10,7 @@ from comsl.cli import command
 from comsl.errors import DataError
 
 FOLDER = Path(__file__).parent / "bin"
-USE = {"translate", "transcribe"}  # the commands for who uses a model, not who makes one
+USE = {"translate", "transcribe", "serve", "push"}  # for those who use a model, not make one
 
 
 def tools() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Languages: one table of codes, and the resource groups of CoVoST 2's (method.md, section 5).
+"""Languages: one table of codes, and the resource groups of CoVoST 2's.
 
 Beside CoVoST 2's it holds all that both Whisper and mBART-50 know, for corpora of one's own.
 A further family of translation models is one more entry of `Language.tokens`.

@@ -36,7 +36,7 @@ def stack(parts: list[Sequences]) -> Sequences:
 
 
 def concatenate(first: Sequences, second: Sequences) -> Sequences:
-    """Row by row `[first | second | padding]`: none lies between the two (method.md, section 3).
+    """Row by row `[first | second | padding]`: none lies between the two (docs/how-it-works.md).
 
     first (B, L1, d), second (B, L2, d) -> (B, max(l1 + l2), d).
     """

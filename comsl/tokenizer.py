@@ -1,5 +1,5 @@
 """Text to and from the language model's token sequences, `[code, tokens, </s>]`, which follow
-mBART-50 (method.md, section 1)."""
+mBART-50 (docs/how-it-works.md)."""
 
 import re
 import unicodedata
@@ -57,7 +57,7 @@ class Tokenizer:
         """Give each of these languages that has no token one, behind all others, and so with
         `<mask>`; which they are.
 
-        mBART-50 has none for Catalan and Welsh (method.md, section 2), M2M-100 no mask.
+        mBART-50 has none for Catalan and Welsh (docs/how-it-works.md), M2M-100 no mask.
         """
         tokens = [self._token(lang) for lang in langs]
         missing = [token for token in dict.fromkeys(tokens) if token not in self._vocabulary]

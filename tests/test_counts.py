@@ -137,7 +137,7 @@ def test_parameters(size, tiny_lm):
 
 @pytest.mark.parametrize(("name", "billions"), [("medium", 0.9), ("large", 1.3)])
 def test_published_sizes(name, billions):
-    """0.9 B and 1.3 B (method.md, section 2), with true dimensions of Whisper and mBART-50."""
+    """0.9 B and 1.3 B (docs/how-it-works.md), with true dimensions of Whisper and mBART-50."""
     size = SIZES[name]
     model = {"medium": "medium", "large": "large-v2"}[name]
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""CTC and the compared modality-gap methods (method.md, sections 4 and 7) against definitions."""
+"""CTC and the compared modality-gap methods (docs/how-it-works.md) against definitions."""
 
 from itertools import groupby, pairwise, product
 from types import SimpleNamespace

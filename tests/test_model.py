@@ -1,4 +1,4 @@
-"""The composite model against plain, slow implementations of method.md, section 3."""
+"""The composite model against plain, slow implementations of docs/how-it-works.md."""
 
 import argparse
 

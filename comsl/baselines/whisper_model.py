@@ -35,7 +35,7 @@ class WhisperModel(AbsESPnetModel):
     `[<|startoftranscript|>, <|code|>, <|translate|>, <|notimestamps|>]` (ST) and `<|transcribe|>`
     (ASR); but batch-invariant, on utterances of their real lengths.
 
-    As in ComSLModel a loss is a sum over tokens, then the mean over utterances (method.md, 3).
+    As in ComSLModel a loss is a sum over tokens, then the mean over utterances.
 
     whisper: the model whose decoder this one has; speech_encoder: its encoder, or cached states;
     w_st, w_asr: weights of the tasks, one that is 0 isn't computed; label_smoothing: in training;

@@ -1,4 +1,4 @@
-"""When the words of sets are said, by Whisper: `<set>_<lang>/words.ctm` (stage 10)."""
+"""Find out when the words of sets are said, by Whisper (stage 10): `<set>_<lang>/words.ctm`."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""Check configurations of trainings: what can't be used is said before the first of them runs."""
+"""Check configurations of trainings before the first of them runs."""
 
 from pathlib import Path
 

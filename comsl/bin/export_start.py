@@ -1,5 +1,6 @@
-"""Write the adapter of a packed model, whose language blocks composite training starts from, as a
-checkpoint for --init_param."""
+"""Write the adapter of a packed model as a checkpoint for --init_param.
+
+Composite training starts from that model's language blocks."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
-"""Put weights between those a language model started from and those that it was fine-tuned to,
-alone or as the language blocks of a composite model.
+"""Interpolate between a language model's weights before and after fine-tuning.
 
-Fine-tuned on few texts it forgets what it knew of others; between the two it keeps most of both
-(WiSE-FT, Wortsman et al. 2022).
+Fine-tuned on few texts, it forgets what it knew of others; between the two it keeps most of both
+(WiSE-FT, Wortsman et al. 2022). It may be alone, or the language blocks of a composite model.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Put together what the jobs of a command have made (`comsl/parts.py`)."""
+"""Join what the jobs of a command have made (`comsl/parts.py`)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Ask whether a thing is made already, of what it is to be made from (comsl/made.py).
+"""Ask whether a thing is up to date with what it is made from (comsl/made.py).
 
 Prints where to write it, and ends with 0; or ends with 3 where it is made. With --finish it says
 instead that the thing is whole.

@@ -1,5 +1,6 @@
-"""Stage 1 of egs2/covost2: CoVoST 2 over a release of Common Voice, untranslated clips of a later
-one."""
+"""Stage 1 of egs2/covost2: CoVoST 2 over a release of Common Voice.
+
+On request also untranslated clips of a later release."""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""Synthetic training speech: sentence pairs of each language, their source side spoken in many
-voices. Stopped and started again, it goes on."""
+"""Synthetic training speech: the source side of sentence pairs, spoken in many voices.
+
+Stopped and started again, it goes on."""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""Make a language model's folder without weights: SentencePiece pieces as mBART-50's tokenizer,
-and the model's configuration, ready for training from scratch."""
+"""Make the folder of a new language model: a tokenizer and a configuration, without weights.
+
+The pieces are SentencePiece's, in mBART-50's tokenizer."""
 
 import itertools
 import json

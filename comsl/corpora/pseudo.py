@@ -1,4 +1,4 @@
-"""Pseudo speech translation data (method.md, section 4): transcribed speech with a translation made
+"""Pseudo speech translation data (docs/how-it-works.md): transcribed speech with a translation made
 by the language model, and nothing in it that dev or test holds."""
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Speech blocks whose states were computed in advance (method.md, section 4)."""
+"""Speech blocks whose states were computed in advance (docs/how-it-works.md)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Whisper's encoder at real lengths (method.md, section 2)."""
+"""Whisper's encoder at real lengths (docs/how-it-works.md)."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ from comsl.evaluation.scoring import (
 )
 from comsl.evaluation.significance import interval, resample
 
-# BLEU on CoVoST 2, 21 languages, as published (method.md, section 6): not ours.
+# BLEU on CoVoST 2, 21 languages, as published (Le et al. 2023): not ours.
 PUBLISHED = {
     "ablation": {"1_st": 26.48, "2_mt": 26.31, "7_cml": 29.69, "8_pseudo": 30.77},
     "modality_gap": {"cml": 29.69},

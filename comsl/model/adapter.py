@@ -1,4 +1,4 @@
-"""The adapter between the speech encoder and the language blocks (method.md, section 2)."""
+"""The adapter between the speech encoder and the language blocks (docs/how-it-works.md)."""
 
 import torch
 from torch import nn

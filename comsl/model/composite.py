@@ -102,7 +102,8 @@ def in_chosen_precision(forward):
 
 
 class ComSLModel(AbsESPnetModel):
-    """Speech encoder, adapter and language blocks, trained on the objectives of method.md.
+    """Speech encoder, adapter and language blocks, trained on the objectives of
+    docs/how-it-works.md.
 
     An objective whose weight is 0 costs nothing: its branches are not computed. Without speech
     objectives (every weight but `w_mt` 0) this is the language model's fine-tuning, and

@@ -53,7 +53,7 @@ class SingleLinear(nn.Linear):
 
 
 class LanguageModel(nn.Module):
-    """A model of FAMILIES seen as the functions `emb`, `enc` and `dec` of method.md.
+    """A model of FAMILIES seen as the functions `emb`, `enc` and `dec` of docs/how-it-works.md.
 
     path: Hugging Face hub id or folder; from_scratch: random weights of that folder's config;
     dropout: overrides the config's; checkpointing: training keeps the input of each layer only and
@@ -102,8 +102,8 @@ class LanguageModel(nn.Module):
         self.config = config
 
     def add_tokens(self, number: int) -> None:
-        """Room for `number` more tokens behind the others, with random embeddings (method.md,
-        section 2); the LM head stays tied to them. Some models have more than their tokenizer."""
+        """Room for `number` more tokens behind the others, with random embeddings; the
+        LM head stays tied to them. Some models have more than their tokenizer."""
         if number <= 0:
             return
         size = self.config.vocab_size + number

@@ -1,4 +1,4 @@
-"""Settings of the composite model, `model_conf` of a training, by their names in method.md."""
+"""Settings of the composite model, `model_conf` of a training; docs/how-it-works.md has formulas."""
 
 from dataclasses import dataclass, make_dataclass
 
@@ -8,7 +8,7 @@ from comsl.model.objectives.representation import REPRESENTATION_LOSSES
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the objectives in the loss (section 3). One that is 0 is off, and costs nothing."""
+    """Of the objectives in the loss. One that is 0 is off, and costs nothing."""
 
     w_st: float = 0.35
     w_asr: float = 0.35
@@ -76,7 +76,7 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
 
     @property
     def shares(self) -> dict[str, dict[str, float]]:
-        """Objective -> its terms, each with its share of it: the formulas of section 3.
+        """Objective -> its terms, each with its share of it: the formulas of docs/how-it-works.md.
 
         `ce_<branch>`, `kd_<branch>`: of a pass of the decoder; an utterance without a transcript is
         scored in ST alone, by cross-entropy alone, as the branch `st_alone`.

@@ -1,4 +1,4 @@
-"""The frozen language model that regularises text translation (method.md, section 3)."""
+"""The frozen language model that regularises text translation (docs/how-it-works.md)."""
 
 import torch
 

@@ -120,8 +120,8 @@ def utterances_by_clip(wav_scp: dict[str, str]) -> dict[str, list[str]]:
 
 
 def check_room(raw: Path, frames: dict[str, str], ratio: int, positions: int) -> None:
-    """DataError names the utterance whose speech and transcript, one behind the other (method.md,
-    section 3), take more positions than the language model has; `ratio` frames take one."""
+    """DataError names the utterance whose speech and transcript, one behind the
+    other, take more positions than the language model has; `ratio` frames take one."""
     tokens = read_table(raw / "source_shape")
     for utterance, length in frames.items():
         taken = int(tokens[utterance]) + 1 + -(-int(length) // ratio)

@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 class PolynomialDecayLR(LRScheduler, AbsBatchStepScheduler):
     """Linear warm-up over `warmup_steps`, then `(1 - progress) ** power` down to `end_lr` at
-    `total_steps`, where it stays (method.md, section 4)."""
+    `total_steps`, where it stays (docs/how-it-works.md)."""
 
     def __init__(
         self,

@@ -205,7 +205,7 @@ class ComSLTask(AbsTask):
         cls, args: argparse.Namespace, model: torch.nn.Module
     ) -> list[torch.optim.Optimizer]:
         """One optimiser; a group a component, with and without weight decay (none on biases and
-        layer norms, method.md, section 4)."""
+        layer norms, as published)."""
         optimizer = abs_task.optim_classes[args.optim]
         groups = []
         for component, module in model.named_children():

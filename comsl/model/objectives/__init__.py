@@ -1,1 +1,1 @@
-"""The objectives of method.md, sections 3 and 7. Each returns a sum over tokens or frames."""
+"""The objectives of docs/how-it-works.md. Each returns a sum over tokens or frames."""

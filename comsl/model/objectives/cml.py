@@ -12,7 +12,7 @@ def choose_masked(
     source: Sequences, probability: float, utt_ids: list[str] | None = None
 ) -> torch.Tensor:
     """Which source tokens to mask, (B, M + 2) bool: each with `probability`, but in every row at
-    least one; never the code, `</s>` or padding (method.md, section 3).
+    least one; never the code, `</s>` or padding (docs/how-it-works.md).
 
     utt_ids: the choice depends on them alone, as in validation; without them it is random.
     """

@@ -1,4 +1,4 @@
-"""Token cross-entropy and distillation, `CE` and `KD` of method.md, section 3, from decoder states.
+"""Token cross-entropy and distillation, `CE` and `KD` of docs/how-it-works.md, from decoder states.
 
 Logits over a large vocabulary are the largest tensors of a training step. Here they exist for a few
 tokens at a time: the loss is linear in its terms, so that gradients can be formed on the spot, and

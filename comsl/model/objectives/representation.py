@@ -66,7 +66,7 @@ class Modalities:
         return number_words(self.x, torch.tensor(starts, device=self.x.values.device))
 
 
-# Objective -> its loss (method.md, sections 4 and 7); `w_<objective>` in model_conf is its weight.
+# Objective -> its loss (docs/how-it-works.md); `w_<objective>` in model_conf is its weight.
 REPRESENTATION_LOSSES = {
     "ctc": RepresentationLoss(lambda m: ctc(m.log_p, m.x, m.blank)),
     "const": RepresentationLoss(lambda m: sentence_contrast(m.speech, m.text, m.x)),
