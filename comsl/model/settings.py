@@ -1,4 +1,4 @@
-"""Settings of the composite model, `model_conf` of a training; docs/how-it-works.md has formulas."""
+"""Settings of the composite model, `model_conf` of a training (docs/how-it-works.md)."""
 
 from dataclasses import dataclass, make_dataclass
 
