@@ -23,7 +23,7 @@ augmented_copies=0 speed_factors=''
 
 # Models, and their training in stages 3, 6 and 8
 speech_encoder=base whisper_model='' silence=0.5 top_blocks=0
-language_model='' lm_size='' init_model=''
+language_model='' lm_size=''
 lm_config='' lm_share=1.0 fine_tuned_lm=true
 frozen_config='' train_config='' frozen_phase=some
 whisper_config=''
@@ -147,11 +147,8 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
   else
     once "$exp/lm_start" by language_model langs target_lang -- \
       python -m comsl.bin.add_languages --language_model "$language_model" --langs "$langs $target_lang" --out OUT
-  fi
-  if [ -n "$init_model" ]; then
-    once "$exp/start.pth" from "$exp/lm_start" by init_model speech_encoder -- \
-      python -m comsl.bin.export_start --model "$init_model" --speech_encoder "$speech_encoder" \
-      --language_model "$exp/lm_start" --out OUT
+    once "$exp/adapter.pth" by language_model speech_encoder -- \
+      python -m comsl.bin.export_adapter --language_model "$language_model" --speech_encoder "$speech_encoder" --out OUT
   fi
   once "$raw/train/source_shape" --earlier keep from "$raw" "$exp/lm_start" by test_set target_lang -- \
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$raw/train" "$raw/dev" \
@@ -209,7 +206,6 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
   start=$exp/lm # of the language blocks
   if ! $fine_tuned_lm; then start=$exp/lm_start; fi
   reads=("$raw" "$raw/$train_set" "$start" "$exp/lm" cached "$encoder" "$teacher")
-  if [ -n "$init_model" ]; then start=$init_model; fi
   settings=(frozen_phase speech_encoder silence top_blocks target_lang override)
   options=(--train_set "$train_set" --encoder "$encoder" --teacher_states "$teacher" --top_blocks "$top_blocks"
     --language_model "$start" --teacher "$exp/lm"
@@ -218,7 +214,7 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
   from=() # the adapter starts at random
-  if [ -n "$init_model" ]; then reads+=("$exp/start.pth") from=(--init_param "$exp/start.pth"); fi
+  if [ -z "$lm_size" ]; then reads+=("$exp/adapter.pth") from=(--init_param "$exp/adapter.pth"); fi
   case $frozen_phase in # how the main phase is trained
     some) main=(--config "$train_config" "${options[@]}" --init_param "$frozen") ;;
     none) main=(--config "$train_config" "${options[@]}" "${from[@]}" --further_phase "$frozen_config") ;;

@@ -52,7 +52,7 @@ made = {
     "interpolate": [""],
     "export_whisper": [""],
     "pack": ["model.safetensors"],
-    "export_start": [""],
+    "export_adapter": [""],
     "join_parts": [],
     "validate_data": [],
     "check_trainings": [],

@@ -57,7 +57,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ALL = [
     *("prepare_asterisk", "validate_data", "prepare_speech"),
-    *("add_languages", "export_start", "token_lengths", "train", "interpolate", "export_lm"),
+    *("add_languages", "export_adapter", "token_lengths", "train", "interpolate", "export_lm"),
     *("extract_features", "extract_teacher", "train", "train"),
     *("decode", "likelihood", "decode_whisper", "decode", "decode"),
     *("score", "align_words", "similarity", "draw_similarity", "pack"),
@@ -89,10 +89,6 @@ def test_a_second_run_makes_nothing(made: Driver) -> None:
             ],
         ),
         (["--compare_with", "exp/asterisk/lm"], ["similarity", "draw_similarity"]),
-        (
-            ["--init_model", "conf"],
-            ["export_start", "train", "train", *USES],
-        ),
         (["--fine_tuned_lm", "false"], ["train", "train", *USES]),
         (
             ["--silence", "0.25"],
@@ -108,7 +104,7 @@ def test_a_second_run_makes_nothing(made: Driver) -> None:
         ),
         (
             ["--max_duration", "11"],
-            [tool for tool in ALL if tool not in [*ALL[:2], "add_languages", "export_start"]],
+            [tool for tool in ALL if tool not in [*ALL[:2], "add_languages", "export_adapter"]],
         ),
     ],
 )
@@ -253,7 +249,7 @@ def test_the_record_says_what_a_thing_was_made_from(made: Driver) -> None:
     assert record["settings"]["train_config"]["path"] == "conf/train_asterisk_joint.yaml"
     assert [source["path"] for source in record["reads"]] == [
         *("exp/asterisk/asterisk_frozen", "dump/asterisk/raw", "exp/asterisk/lm"),
-        *("dump/asterisk/encoder", "dump/asterisk/teacher", "exp/asterisk/start.pth"),
+        *("dump/asterisk/encoder", "dump/asterisk/teacher", "exp/asterisk/adapter.pth"),
     ]
     assert record["begun"].startswith("20")
 

@@ -25,7 +25,7 @@ def run_recipe(work: Path, *options: str, top: Path = ROOT) -> subprocess.Comple
 def work(tmp_path_factory, tiny_lm) -> Path:
     """A folder in which stages 1 to 11 have run, with one epoch of everything."""
     work = tmp_path_factory.mktemp("recipe")
-    options = ["--language_model", str(tiny_lm), "--init_model", ""]
+    options = ["--language_model", str(tiny_lm)]
     options += ["--decode_config", str(work / "decode.yaml")]
     (work / "decode.yaml").write_text("beam_size: 2\n")
     for option, name in {

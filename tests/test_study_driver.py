@@ -247,8 +247,8 @@ def test_an_override_by_itself_is_an_experiment(driver):
 
 def test_strategies_of_the_recipes_own_training(driver):
     """Frozen throughout, from the language model as it was."""
-    words = ["--init_model", "", "--frozen_phase", "all", "--fine_tuned_lm", "false"]
-    ((folder, options),) = trainings(driver(*words, "--stop_stage", 7)).items()
+    words = ["--frozen_phase", "all", "--fine_tuned_lm", "false", "--stop_stage", "7"]
+    ((folder, options),) = trainings(driver(*words)).items()
     assert folder == "exp/asterisk/asterisk_joint"
     assert values(options, "--config") == ["conf/train_asterisk_frozen.yaml"]
     assert values(options, "--further_phase") == ["conf/train_asterisk_joint.yaml"]

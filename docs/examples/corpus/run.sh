@@ -4,8 +4,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --recipe mycorpus \
   --data_sh docs/examples/corpus/local/data.sh \
   --langs fr \
-  --language_model egs2/debian_l10n/mt1/mbart_small \
-  --init_model comsl/pretrained \
+  --language_model comsl/pretrained \
   --lm_config conf/train_asterisk_lm.yaml \
   --frozen_config conf/train_asterisk_frozen.yaml \
   --train_config conf/train_asterisk_joint.yaml \
