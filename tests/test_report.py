@@ -173,7 +173,7 @@ def test_the_highest_score_stands_below_the_systems(tmp_path):
         assert scores["es"] == 100
         assert scores["it"] < 99
         assert f"{scores['it']:.1f}" in done.stdout
-    assert done.stdout.count("references as comsl's tokens") == 2
+    assert done.stdout.count("references through comsl's tokenizer") == 2
 
 
 def test_markdown_has_tables_signatures_command(scored):

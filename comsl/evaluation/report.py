@@ -156,7 +156,8 @@ def _score_table(title: str, key: str, results: Mapping, note: str) -> Table:
     ]
     rows += _published_rows(results, key, columns)
     if scores := results.get("ceiling", {}).get(key):
-        rows.append(["references as comsl's tokens", "", *(scores[name] for name in columns)])
+        label = "references through comsl's tokenizer"
+        rows.append([label, "", *(scores[name] for name in columns)])
     counts = [first["utterances"][lang] for lang in langs]
     blank = [""] * (len(columns) - len(langs) - 1)
     rows.append(["utterances", "", *counts, *blank, sum(counts)])
