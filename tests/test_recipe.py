@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT, run_tool
 
@@ -123,22 +124,29 @@ def test_the_packed_model_translates_a_prompt(work, monkeypatch):
 
 
 def test_a_study_of_one_row(work, warm_top):
-    """On states below the top block, without a frozen phase; then the table, in both reports."""
+    """On states below the top block, without a frozen phase, whose epochs are longer: the rate
+    falls to the end all the same; then the table, in both reports."""
     settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
-    config = work / "train_study.yaml"
-    config.write_text(yaml.safe_dump(settings | {"max_epoch": 1, "num_iters_per_epoch": 2}))
+    settings |= {"max_epoch": 1, "scheduler_conf": {"warmup_steps": 1, "power": 1.0}}
+    config, frozen = work / "train_study.yaml", work / "train_study_frozen.yaml"
+    config.write_text(yaml.safe_dump(settings | {"num_iters_per_epoch": 2}))
+    frozen.write_text(yaml.safe_dump(settings | {"num_iters_per_epoch": 3}))
     result = run_recipe(
         work,
         *json.loads((work / "options.json").read_text()),
         *("--study", "ablation", "--study_rows", "1_st", "--study_folds", "0"),
-        *("--study_opts", f"--frozen_config {config} --train_config {config} --top_blocks 1"),
+        *("--study_opts", f"--frozen_config {frozen} --train_config {config} --top_blocks 1"),
         top=warm_top,
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     report = work / "exp/asterisk/report"
     (row,) = json.loads((report / "ablation/results.json").read_text())["systems"]
     assert (row["name"], row["published"]) == ("ablation/1_st", 26.48)
-    assert row["cost"]["updates"] == 4  # both phases' epochs
+    assert row["cost"]["updates"] == 6  # 2 + 3, in whole epochs of 2
+    path = work / "exp/asterisk/ablation/1_st/checkpoint.pth"
+    schedule = torch.load(path, weights_only=True)["schedulers"][0]
+    assert (schedule["total_steps"], schedule["last_epoch"]) == (6, 6)
+    assert set(schedule["_last_lr"]) == {schedule["end_lr"]}
     assert 0.2 < row["cost"]["memory_gb"] < 20
     assert row["nll"]["per_token"] > 0
     assert "Study: ablation" in (report / "index.html").read_text()

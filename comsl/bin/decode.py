@@ -37,14 +37,8 @@ def main() -> None:
     parser.add_argument(
         "--max_tokens", type=int, help="longest text; without it, as long as its input can be"
     )
-    parser.add_argument(
-        "--length_penalty", type=float, default=1.0, help="of the beam search, see conf/decode.yaml"
-    )
-    parser.add_argument(
-        "--early_stopping", action="store_true", help="of the beam search, see conf/decode.yaml"
-    )
     parser.add_argument("--batch_size", type=int, default=32, help="utterances a batch")
-    parser.add_argument("--decode_config", type=Path, help="YAML of such settings, which it sets")
+    parser.add_argument("--decode_config", type=Path, help="YAML of these and further settings")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/text.<task>")
     add_options(parser)
     args = parser.parse_args()
@@ -104,7 +98,7 @@ def decode(
         journal := part / f"text.{suffix}.jsonl",
         args.batch_size,
         [targets[name][utterance] for name, utterance in utterances],
-        **{name: getattr(args, name) for name in SEARCH},
+        **{name: getattr(args, name) for name in SEARCH if name in args},
     )
     for name in sets:
         table = {

@@ -4,16 +4,15 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.downloads import DOWNLOADS
+
+LANGS = ("en", "es", "fr", "it", "ru")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="file to write")
-    parser.add_argument("--langs", default="en es fr it ru", help="languages of the prompts")
-    parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched"
-    )
     parser.add_argument("--corrections", type=Path, required=True, help="language, wrong, right")
     return parser
 
@@ -28,9 +27,9 @@ def main() -> None:
     from comsl.corpora.kaldi import write_text
 
     texts = set()
-    for lang in args.langs.split():
+    for lang in LANGS:
         name = f"asterisk-core-sounds-{lang}"
-        folder = debian.fetch([name], args.downloads)[name]
+        folder = debian.fetch([name], Path(DOWNLOADS))[name]
         script = folder / f"usr/share/doc/{name}/core-sounds-{lang}.txt.gz"
         for corrections in ([], read_corrections(args.corrections, lang)):
             for text in read_script(script, corrections).values():

@@ -25,7 +25,6 @@ def parse_args() -> argparse.Namespace:
         type=float,
         help="mean length of clips of dev and test, in seconds; without it as in training",
     )
-    add("--pseudo_hours", type=float, default=0.0, help="hours of speech that stage 4 translates")
     add("--model", choices=("embedded", "medium", "large"), default="medium")
     add("--device", default="a100", help="device of costs.json: two-cores, v100, a100 or h100")
     add("--gpus", type=int, default=1, help="how many devices train")
@@ -51,7 +50,7 @@ def check(args: argparse.Namespace) -> None:
     for name in ("hours", "clip_seconds", "eval_clip_seconds", "gpus", "nj", "batch_size"):
         if not 0 < getattr(args, name) < inf:
             raise DataError(f"--{name} {getattr(args, name)}: a number above 0, please")
-    for name in ("dev_hours", "test_hours", "pseudo_hours"):
+    for name in ("dev_hours", "test_hours"):
         if not 0 <= getattr(args, name) < inf:
             raise DataError(f"--{name} {getattr(args, name)}: a number not below 0, please")
     number = r"\d+(\.\d+)?"

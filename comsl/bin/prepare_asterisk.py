@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.downloads import DOWNLOADS
 from comsl.errors import DataError
 
 
@@ -16,19 +17,13 @@ def parser() -> argparse.ArgumentParser:
         "--target_lang", default="en", help="language of the translations; of several each"
     )
     parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched"
-    )
-    parser.add_argument(
         "--local",
         type=Path,
         default=Path("egs2/asterisk/comsl1/local"),
         help="folder with corrections.tsv and mistranslated.tsv",
     )
     parser.add_argument(
-        "--folds", type=int, default=9, help="number of parts that sentences fall into"
-    )
-    parser.add_argument(
-        "--fold", type=int, default=0, help="which part is the test set; the next one is dev"
+        "--fold", type=int, default=0, help="which of 9 parts is the test set; the next one is dev"
     )
     parser.add_argument("--limit", type=int, help="utterances of a language and set, at most")
     return parser
@@ -40,15 +35,16 @@ def main() -> None:
     args = parser().parse_args()
     from comsl.corpora import asterisk, asterisk_release
 
-    split = asterisk.Split(args.fold, args.folds)
+    split = asterisk.Split(args.fold)
     langs = args.langs.split()
     targets = args.target_lang.split()
     if not langs or not targets or (len(targets) == 1 and targets[0] in langs):
         raise DataError(
             f"--langs '{args.langs}': source languages, please; '{args.target_lang}' is the target"
         )
-    releases = asterisk_release.fetch(list(dict.fromkeys(["en", *langs, *targets])), args.downloads)
-    others = asterisk_release.fetch_other_voices(langs, args.downloads)
+    all_langs = list(dict.fromkeys(["en", *langs, *targets]))
+    releases = asterisk_release.fetch(all_langs, Path(DOWNLOADS))
+    others = asterisk_release.fetch_other_voices(langs, Path(DOWNLOADS))
     asterisk.prepare(releases, langs, targets, args.local, args.out, split, args.limit, others)
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.downloads import DOWNLOADS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -11,12 +12,8 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("data/debian_l10n"), help="output folder")
     parser.add_argument("--langs", default="es fr it ru", help="source languages")
-    parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched"
-    )
     parser.add_argument("--packages", type=Path, required=True, help="file of package names")
     parser.add_argument("--exclude", type=Path, help="file of sentences to leave out, one a line")
-    parser.add_argument("--dev_size", type=int, default=100, help="pairs of dev, each language")
     return parser
 
 
@@ -28,7 +25,7 @@ def main() -> None:
     from comsl.corpora.debian_l10n import prepare
 
     args.langs = args.langs.split()
-    prepare(**vars(args))
+    prepare(**vars(args), downloads=Path(DOWNLOADS))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.downloads import DOWNLOADS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -12,7 +13,6 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, default=Path("data/debian_speech"), help="output folder")
     add("--langs", default="es fr it ru", help="source languages")
-    add("--downloads", type=Path, default=Path("downloads"), help="folder of what is fetched")
     add("--exclude", type=Path, required=True, help="file of texts to leave out, one a line")
     return parser
 
@@ -24,7 +24,7 @@ def main() -> None:
 
     from comsl.corpora.debian_speech import prepare
 
-    prepare(args.langs.split(), args.downloads, args.out, args.exclude)
+    prepare(args.langs.split(), Path(DOWNLOADS), args.out, args.exclude)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ def main() -> None:
     parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="packed model")
     parser.add_argument("--hf_repo", required=True, help="where to upload it: name/model")
-    parser.add_argument("--private", action="store_true", help="make it visible to yourself only")
     args = parser.parse_args()
 
     from httpx2 import TransportError
@@ -27,7 +26,7 @@ def main() -> None:
         raise DataError(f"{args.hf_repo}: the hub can't be reached ({reason})")
     try:
         hub = HfApi()
-        hub.create_repo(args.hf_repo, private=args.private, exist_ok=True)
+        hub.create_repo(args.hf_repo, exist_ok=True)
         done = hub.upload_folder(repo_id=args.hf_repo, folder_path=args.model)
     except (HfHubHTTPError, TransportError, ValueError) as error:
         raise DataError(f"{args.hf_repo}: the hub took nothing: {error}") from None

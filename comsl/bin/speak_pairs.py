@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.downloads import DOWNLOADS
 from comsl.errors import DataError
 
 
@@ -20,7 +21,6 @@ def parser() -> argparse.ArgumentParser:
     add("--min_words", type=int, default=3, help="of a translation")
     add("--max_words", type=int, default=14, help="of a translation")
     add("--near", type=Path, help="table of translations that half of the pairs are to be like")
-    add("--downloads", type=Path, default=Path("downloads"), help="where voices are kept")
     add("--out", type=Path, required=True, help="folder for plan_<lang>.tsv and spoken_<lang>")
     return parser
 
@@ -37,7 +37,7 @@ def main() -> None:
     from comsl.corpora.kaldi import read_table
     from comsl.languages import language
 
-    engine = engine_of(args.engine, args.downloads)
+    engine = engine_of(args.engine, Path(DOWNLOADS))
     near = read_table(args.near).values() if args.near else ()
     words = args.min_words, args.max_words
     chosen = {

@@ -37,7 +37,7 @@ class Split:
     """How English sentences fall into sets: by a hash, `fold` for test, the next one for dev."""
 
     fold: int
-    folds: int
+    folds: int = 9
 
     def __post_init__(self) -> None:
         if self.folds < 3 or not 0 <= self.fold < self.folds:

@@ -28,12 +28,12 @@ def prepare(
     downloads: Path,
     out: Path,
     exclude: Path | None,
-    dev_size: int,
+    dev_size: int = 100,
 ) -> None:
     """Fetch the packages, write `out`/{train,dev}_<lang>, `out`/{train,dev} and the counts.
 
     packages: list of package names, `#` begins a comment; exclude: texts, one a line, of which
-    neither the whole nor a sentence may be a side of a pair; dev_size: pairs of dev.
+    neither the whole nor a sentence may be a side of a pair; dev_size: pairs of dev, each language.
     """
     folders = debian.fetch(read_packages(packages), downloads)
     banned = excluded(_lines(exclude)) if exclude else set()

@@ -29,11 +29,11 @@ MB, GB, GIB = 1e6, 1e9, 2**30
 class Job:
     """What is to be trained, and on what.
 
-    hours: of transcribed and translated speech; pseudo_hours: more, whose translations stage 4
-    makes; clip_seconds, eval_clip_seconds: mean clip of these, and of dev and test; epochs: of
-    language model, frozen and joint phase; batch_size: clips that one device takes at a time;
-    trained_blocks: of the speech encoder in the joint phase, None all; nj: processes that prepare
-    data; silence: seconds after each clip.
+    hours: of transcribed and translated speech, those of stage 4 with it; clip_seconds,
+    eval_clip_seconds: mean clip of these, and of dev and test; epochs: of language model, frozen
+    and joint phase; batch_size: clips that one device takes at a time; trained_blocks: of the
+    speech encoder in the joint phase, None all; nj: processes that prepare data; silence: seconds
+    after each clip.
     """
 
     hours: float
@@ -44,7 +44,6 @@ class Job:
     dev_hours: float = 0.0
     test_hours: float = 0.0
     eval_clip_seconds: float = 5.0
-    pseudo_hours: float = 0.0
     epochs: tuple[float, float, float] = (5, 5, 10)
     batch_size: int = 8
     trained_blocks: int | None = None
@@ -55,7 +54,7 @@ class Job:
     @property
     def all_hours(self) -> float:
         """Of all sets."""
-        return self.hours + self.pseudo_hours + self.dev_hours + self.test_hours
+        return self.hours + self.dev_hours + self.test_hours
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,7 @@ class Plan:
         self.device = costs["devices"][job.device]
         self.size = SIZES[job.model]
         self.language = self.size.language
-        self.paired = self._part(job.hours, job.clip_seconds)
-        self.pseudo = self._part(job.pseudo_hours, job.clip_seconds)
-        self.train = self._part(job.hours + job.pseudo_hours, job.clip_seconds)
+        self.train = self._part(job.hours, job.clip_seconds)
         self.dev = self._part(job.dev_hours, job.eval_clip_seconds)
         self.test = self._part(job.test_hours, job.eval_clip_seconds)
 
@@ -202,7 +199,7 @@ class Plan:
         preparation = self.job.all_hours * self._cost("preparation") / self.job.nj
         training = ("training", "scaling") if self.job.gpus > 1 else ("training",)
         decoding = ("decoding", "step", "longest")
-        stages = [
+        return [
             self._estimate("1, 2 data preparation", preparation, "preparation"),
             self._estimate("3 language model", self._language_model(), *training),
             self._estimate("5 states of encoder and teacher", self._features(), "encoding"),
@@ -212,10 +209,6 @@ class Plan:
             self._estimate("8 baselines", self._baselines(), *decoding),
             self._estimate("9 to 11 report, pack", self._start(3), "start"),
         ]
-        if self.pseudo.clips:
-            seconds = self._start(1) + self._generate("mt", self.pseudo, BEAMS)
-            stages.insert(2, self._estimate("4 pseudo data", seconds, *decoding))
-        return stages
 
     def _start(self, processes: int) -> float:
         return processes * self._cost("start")
@@ -224,7 +217,7 @@ class Plan:
         job, language = self.job, self.language
         flops, dev_flops = (
             part.clips * counts.train_language_model(language, part.clip)
-            for part in (self.paired, self.dev)
+            for part in (self.train, self.dev)
         )
         validation = self._generate("mt", self.dev, 1)
         return self._start(2) + self._train(job.epochs[0], flops, dev_flops, validation)
