@@ -113,6 +113,9 @@ def test_what_is_printed_and_what_is_said_of_it(model, talks, tmp_path, monkeypa
     again = json.loads(call(main, "transcribe", pipe, *options, "--format", "json").stdout)
     writer.join()
     assert again == found | {"file": f"{tmp_path}/a pipe .wav"}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no audio")))
+    refused = call(main, "transcribe", "-", *options)
+    assert "error: audio file 'stdin' can't be read: Invalid data" in refused.stderr
     several = call(main, "transcribe", talks / "deep er", talks / "silent.ogg", *options)
     assert several.stdout == (
         f"==> {talks}/deep er/one.WAV <==\n{found['text']}\n\n==> {talks}/silent.ogg <==\n\n"

@@ -135,9 +135,9 @@ class _Progress:
 
 def _write(recording: Recording, sources: dict[Path, Source], args: argparse.Namespace) -> None:
     """Print the text, or put it in its file. DataError: the recording couldn't be heard."""
-    if recording.error:
-        raise recording.error
     name, target = sources[recording.source]
+    if recording.error:  # of a pipe it names the file in which that is kept
+        raise DataError(str(recording.error).replace(str(recording.source), name))
     _tell(name, recording)
     text = render(recording, args.format, name)
     if args.output_dir:
