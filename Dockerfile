@@ -9,7 +9,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 # hadolint ignore=DL3008 # Debian keeps only the newest version of a package
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends git procps \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /comsl

@@ -204,11 +204,11 @@ def _digest(value) -> object:
 
 def _value(text: str) -> object:
     """A setting's value, or the content of the files that it names."""
-    if text and Path(text).exists():
+    if os.path.exists(text):  # which finds text too long for a path merely absent
         return _source(Path(text))
     words = text.split()
-    if any(Path(word).is_file() for word in words):
-        return [_source(Path(word)) if Path(word).is_file() else word for word in words]
+    if any(os.path.isfile(word) for word in words):
+        return [_source(Path(word)) if os.path.isfile(word) else word for word in words]
     return text
 
 

@@ -13,6 +13,12 @@ FOLDERS = ("datadir", "dumpdir", "expdir")
 SCRIPTS = ("data_sh", "lm_size", "deepspeed_config", "published")
 CONFIGS = ("lm_config", "frozen_config", "train_config", "whisper_config")
 COUNTS = ("num_nodes", "inference_nj", "nj")
+SHARES = ("lm_share", "max_dropped")
+WORDS = {  # options of several words -> those that there are
+    "skip_stages": [str(stage) for stage in STAGES],
+    "tasks": ["st", "asr", "mt"],
+    "metrics": ["bleu", "chrf", "comet"],
+}
 TAKEN = (  # folders of a recipe that are no experiments
     r"lm|lm_start|lm_train|whisper_train|logs|report|alignment|cascade|mt-true-transcript"
     r"|whisper-[a-z-]*"
@@ -37,7 +43,14 @@ def check(options: Options) -> None:
             f" '{options['target_lang']}': leave it out"
         )
     _check_stages(int(options["stage"]), int(options["stop_stage"]))
+    _check_needed(options)
     check_experiment(options)
+    for name, known in WORDS.items():
+        if unknown := [word for word in options[name].split() if word not in known]:
+            raise DataError(f"--{name}: there is no '{unknown[0]}'; known are: {' '.join(known)}")
+    for name in SHARES:
+        if not 0 <= float(options[name]) <= 1:
+            raise DataError(f"--{name} {options[name]}: a share is from 0 to 1")
     for name in COUNTS:
         if int(options[name]) < 1:
             raise DataError(f"--{name} {options[name]}: at least one, please")
@@ -123,6 +136,17 @@ def _check_names(options: Options) -> None:
             )
     if len({os.path.realpath(options[name]) for name in FOLDERS}) < len(FOLDERS):
         raise DataError("--datadir, --dumpdir and --expdir are three different folders")
+
+
+def _check_needed(options: Options) -> None:
+    """DataError: a recipe lacks what its stages can't do without."""
+    needed = ["data_sh", "lm_config"]
+    if options["text_only"] == "false":
+        needed += ["frozen_config", "train_config"]
+    if not options["lm_size"]:
+        needed.append("language_model")
+    if lacking := [name for name in needed if not options[name]]:
+        raise DataError(f"--{lacking[0]} is empty: the recipe has to set it, see egs2/README.md")
 
 
 def _check_langs(langs: list[str], target_lang: str) -> None:

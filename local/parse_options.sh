@@ -13,8 +13,8 @@ done < <(sed 's/--config//' local/help.txt | grep -oP -e '--\K[a-z_]*')
 set_option() { # NAME VALUE
   [ -n "$1" ] && [ -n "${option_defaults[$1]+known}" ] || die "unknown option --$1: --help lists the options"
   local value default=${option_defaults[$1]}
-  read -r value <<<"$2" # without blanks around it
-  if [[ $default =~ ^[0-9]+$ && ! $value =~ ^[0-9]{1,9}$ ]]; then die "option --$1 wants a whole number, not '$2'"; fi
+  read -r value <<<"${2//$'\n'/ }" # without blanks around it, in one line
+  if [[ $default =~ ^[0-9]+$ && ! $value =~ ^(0|[1-9][0-9]{0,8})$ ]]; then die "option --$1 wants a whole number, not '$2'"; fi
   if [[ $default =~ ^[0-9]+\.[0-9]+$ && ! $value =~ ^[0-9]*\.?[0-9]+$ ]]; then die "option --$1 wants a number, not '$2'"; fi
   if [[ $default =~ ^(true|false)$ && ! $value =~ ^(true|false)$ ]]; then die "option --$1 wants true or false, not '$2'"; fi
   printf -v "$1" '%s' "$value"
@@ -33,11 +33,11 @@ set_options() { # --NAME VALUE...
   done
 }
 
-read_settings() { # FILE: lines name=value, taken as they are
+read_settings() { # FILE: lines name=value, taken as they are, and comments
   local line
   [ -r "$1" ] || die "--config: there is no file $1 (paths are relative to $PWD)"
-  while IFS= read -r line; do
-    if [[ $line == [a-z]*=* ]]; then set_option "${line%%=*}" "${line#*=}"; fi
+  while read -r line || [ -n "$line" ]; do # the last may lack its end
+    if [[ -n $line && $line != "#"* ]]; then set_option "${line%%=*}" "${line#*=}"; fi
   done <"$1"
 }
 

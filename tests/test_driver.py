@@ -238,9 +238,9 @@ def test_settings_of_a_recipe_are_options(driver: Driver) -> None:
     (driver.folder / "mine.conf").write_text("# a comment\nsilences=1\n")
     line = error_line(driver.run("--config", "mine.conf"))
     assert line == "error: unknown option --silences: --help lists the options"
-    (driver.folder / "mine.conf").write_text("recipe=mine\nlangs=fr it\n")
+    (driver.folder / "mine.conf").write_text("recipe=mine\n  langs=fr it \n\n# the end\nsilence=1")
     shown = driver.run("--config", "mine.conf", "--help").stdout.splitlines()
-    assert {"  --langs=fr", "  --recipe=mine", "  --silence=0.5"} <= set(shown)
+    assert {"  --langs=fr", "  --recipe=mine", "  --silence=1"} <= set(shown)
 
 
 def test_the_record_says_what_a_thing_was_made_from(made: Driver) -> None:
@@ -333,6 +333,10 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--langs", " "], 'name the source languages, such as "fr it"'),
         (["--langs", "fr en"], "--langs names 'en' twice, or the language of the translations"),
         (["--langs", "fr fr"], "--langs names 'fr' twice, or the language of the translations"),
+        (["--skip_stages", "4,8"], "there is no '4,8'; known are: 1 2 3 4 5 6 7 8 9 10 11 12"),
+        (["--tasks", "st mt2"], "--tasks: there is no 'mt2'; known are: st asr mt"),
+        (["--lm_share", "1.5"], "--lm_share 1.5: a share is from 0 to 1"),
+        (["--lm_config", ""], "--lm_config is empty: the recipe has to set it, see egs2/README.md"),
         (["--recipe", ""], "digits, points, hyphens and underscores, not ''"),
         (["--recipe", ".."], "digits, points, hyphens and underscores, not '..'"),
         (["--expdir", "my exp"], "is the path of a folder, without spaces, not 'my exp'"),

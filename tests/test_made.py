@@ -25,7 +25,7 @@ def test_only_a_changed_setting_or_content_remakes(tmp_path):
     config = tmp_path / "conf.yaml"
     config.write_text("a: 1\nb: [2]\n")
     out = tmp_path / "out"
-    settings = {"scale": "1", "config": str(config)}
+    settings = {"scale": "1", "config": str(config), "options": "--limit 3 " * 100}
     assert make(out, "first", **settings)
     assert not make(out, "again", **settings, option_of_a_later_day="")
     config.write_text("# a comment\nb:\n- 2\na: 1\n")  # says the same

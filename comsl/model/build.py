@@ -21,8 +21,7 @@ SPEECH_ENCODERS = ENCODERS | {"cached": CachedStates}
 def build_model(args: argparse.Namespace) -> ComSLModel:
     """The model of a configuration; DataError: a setting that a part of it doesn't have, or parts
     that do not fit each other."""
-    check_parts(args)
-    settings = Settings(**args.model_conf)
+    settings = check_parts(args)
     tokenizer = Tokenizer(args.language_model)
     language_model = LanguageModel(args.language_model, **args.language_model_conf)
     config = language_model.config
@@ -70,12 +69,13 @@ def choose_encoder(args: argparse.Namespace) -> None:
         args.speech_encoder_conf = settings | {"input_size": width}
 
 
-def check_parts(args: argparse.Namespace) -> None:
-    """DataError: a setting that a part of the model doesn't have, or that makes no sense."""
+def check_parts(args: argparse.Namespace) -> Settings:
+    """Those of `model_conf`. DataError: a setting that a part of the model doesn't have, or that
+    makes no sense."""
     check_settings("language_model_conf", LanguageModel, args.language_model_conf)
     check_settings("model_conf", Settings, args.model_conf)
-    weights = Settings(**args.model_conf).weights
-    if not any(weights[name] for name in ("st", "asr", "mt", "cml")):
+    settings = Settings(**args.model_conf)
+    if not any(settings.weights[name] for name in ("st", "asr", "mt", "cml")):
         raise DataError(
             "model_conf: w_st, w_asr, w_mt and w_cml are all 0, the decoder would learn nothing"
         )
@@ -84,6 +84,7 @@ def check_parts(args: argparse.Namespace) -> None:
         encoder = SPEECH_ENCODERS[args.speech_encoder]
         check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
         check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
+    return settings
 
 
 def build_teacher(

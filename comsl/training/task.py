@@ -25,7 +25,6 @@ from comsl.errors import DataError
 from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts, choose_encoder
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import ComSLModel
-from comsl.model.settings import Settings
 from comsl.options import check_gpus
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
@@ -161,9 +160,8 @@ class ComSLTask(AbsTask):
     def check_model(cls, args: argparse.Namespace) -> set[str]:
         """Names of the statistics of a training's model. DataError: a setting that its parts don't
         have, or that makes no sense."""
-        check_parts(args)
         check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf)
-        return Settings(**args.model_conf).statistics
+        return check_parts(args).statistics
 
     @classmethod
     def components(cls, args: argparse.Namespace) -> list[str]:
