@@ -28,6 +28,7 @@ from benchmarks.decode import assemble, choose
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.samples import RATE
 from comsl.corpora.waves import read_wave
+from comsl.serving.command_line import DTYPES
 
 BEAM = 5
 START, FACTOR = 8, 0.3  # seconds, real-time factor: limits that the project set itself
@@ -36,6 +37,7 @@ START, FACTOR = 8, 0.3  # seconds, real-time factor: limits that the project set
 def parse_args() -> argparse.Namespace:
     options = parser(__doc__, repeats=1)
     options.add_argument("--model", type=Path, default=Path("comsl/pretrained"))
+    options.add_argument("--dtype", choices=DTYPES[1:], help="of ours; without it float32")
     options.add_argument("--raw", type=Path, default=Path("dump/asterisk/raw"))
     options.add_argument("--langs", default="es fr it ru")
     options.add_argument("--utterances", type=int, default=8, help="of each language, as requests")
@@ -50,6 +52,7 @@ def parse_args() -> argparse.Namespace:
 def measure_start(options: argparse.Namespace, clip: Path) -> float:
     """Seconds until the command has printed a clip's text."""
     command = [sys.executable, "-m", "comsl", "translate", "--model", options.model, clip]
+    command += ["--dtype", options.dtype] if options.dtype else []
 
     def run() -> None:
         subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
@@ -58,15 +61,15 @@ def measure_start(options: argparse.Namespace, clip: Path) -> float:
 
 
 @contextmanager
-def served(model: Path, threads: int) -> Iterator[str]:
+def served(options: argparse.Namespace) -> Iterator[str]:
     """Address of a server of ComSL alone, in this process."""
     import uvicorn
 
     from comsl.serving.server import Limits, create_app
     from comsl.serving.systems import load_system
 
-    system, detector = load_system("comsl", model)
-    app = create_app({"comsl": system}, detector, Limits(10**8, 3600, 2 * threads))
+    system, detector = load_system("comsl", options.model, dtype=options.dtype)
+    app = create_app({"comsl": system}, detector, Limits(10**8, 3600, 2 * options.clients))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -80,7 +83,7 @@ def measure_clients(options: argparse.Namespace, clips: list[tuple[str, Path]]) 
     """Seconds that many clients and one take for clips, each with its language."""
     import openai
 
-    with served(options.model, options.clients) as url:
+    with served(options) as url:
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
 
         def ask(clip: tuple[str, Path]) -> str:
@@ -121,7 +124,7 @@ def measure_long(options: argparse.Namespace) -> float:
     """Seconds of ours for the long recording."""
     from comsl.serving.systems import load_system
 
-    system, _ = load_system("comsl", options.model)
+    system, _ = load_system("comsl", options.model, dtype=options.dtype)
     started = time.perf_counter()
     translate(system, joined(options, options.minutes), options.lang)
     return time.perf_counter() - started
@@ -135,7 +138,7 @@ def compare(options: argparse.Namespace) -> dict[str, float]:
     from comsl.serving.systems import load_system
 
     wave = np.concatenate(list(joined(options, options.compared_minutes)))
-    system, _ = load_system("comsl", options.model)
+    system, _ = load_system("comsl", options.model, dtype=options.dtype)
     whisper = load_whisper("base", "downloads")
     with tempfile.TemporaryDirectory() as folder:
         assemble(Path(folder), options.weights)
