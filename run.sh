@@ -45,7 +45,8 @@ if [ -n "$override" ]; then # what its files say under `run`
   read_settings <(echo "$changes")
 fi
 if $text_only && [ "$stop_stage" -gt 3 ]; then stop_stage=3; fi
-python -m comsl.bin.check_options "$(options_in_use)" --cmd_backend "$cmd_backend"
+plain=$(python -m comsl.bin.check_options "$(options_in_use)" --cmd_backend "$cmd_backend")
+read_settings <(echo "$plain") # languages by their codes
 . local/stages.sh
 
 whisper_model=${whisper_model:-$speech_encoder}

@@ -65,3 +65,26 @@ def language(code: str) -> Language:
     if code not in LANGUAGES:
         raise DataError(f"unknown language code '{code}'; known: {' '.join(sorted(LANGUAGES))}")
     return LANGUAGES[code]
+
+
+# FLEURS' names of the table's languages.
+_FLEURS = (
+    "af_za ar_eg az_az bn_in ca_es cmn_hans_cn cs_cz cy_gb de_de en_us es_419 et_ee fa_ir fi_fi "
+    "fil_ph fr_fr gl_es gu_in he_il hi_in hr_hr id_id it_it ja_jp ka_ge kk_kz km_kh ko_kr lt_lt "
+    "lv_lv mk_mk ml_in mn_mn mr_in my_mm ne_np nl_nl pl_pl ps_af pt_br ro_ro ru_ru sl_si sv_se "
+    "sw_ke ta_in te_in th_th tr_tr uk_ua ur_pk vi_vn"
+)
+_OURS = {"cmn": "zh", "fil": "tl"}
+FLEURS = {
+    code: name
+    for name in _FLEURS.split()
+    for code in LANGUAGES
+    if code.split("-")[0] == _OURS.get(name.split("_")[0], name.split("_")[0])
+}
+
+
+def plain_codes(names: str) -> str:
+    """Languages by Common Voice's codes, of which FLEURS' names may stand in place: "fr_fr it" is
+    "fr it". What is neither stays."""
+    codes = {name: code for code, name in FLEURS.items()}
+    return " ".join(codes.get(name, name) for name in names.split())

@@ -158,6 +158,7 @@ def test_a_finished_language_needs_no_archive(tmp_path):
     assert prepare(source, out).returncode == 0
     archive.unlink()
     assert prepare(source, out).returncode == 0
+    assert prepare(source, out, langs="fr_fr", target_lang="en_us").returncode == 0
     assert prepare(source, out, langs="tlh").stderr.startswith("error: FLEURS has no 'tlh'; choose")
     (source / "data/en_us/dev.tsv").write_text("2\tx.wav\tIt rains.\tit rains.\tx\t1\tMALE\n")
     assert "dev.tar.gz of google/fleurs can't be fetched" in prepare(source, out).stderr

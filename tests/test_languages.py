@@ -7,7 +7,7 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as
 from whisper.tokenizer import LANGUAGES as WHISPER_LANGUAGES
 
 from comsl.errors import DataError
-from comsl.languages import LANGUAGES, language
+from comsl.languages import FLEURS, LANGUAGES, language, plain_codes
 
 
 def test_every_language_is_known_to_whisper_and_mbart() -> None:
@@ -35,3 +35,8 @@ def test_unknown_code() -> None:
     assert language("sv-SE").whisper == "sv"
     with pytest.raises(DataError, match="unknown language code 'sv'; known: "):
         language("sv")
+
+
+def test_fleurs_names_stand_for_codes() -> None:
+    assert plain_codes(" fr_fr it  cmn_hans_cn sv_se xx_yy") == "fr it zh-CN sv-SE xx_yy"
+    assert len(FLEURS) == len(set(FLEURS.values())) == 52

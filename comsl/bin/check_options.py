@@ -1,6 +1,8 @@
-"""Check options of run.sh, `name=value` lines, before anything runs."""
+"""Check options of run.sh, `name=value` lines, before anything runs; print those that are written
+otherwise from here on: languages, by Common Voice's codes."""
 
 from comsl.cli import command, new_parser
+from comsl.languages import plain_codes
 from comsl.options import check, check_machine, read_options
 
 
@@ -12,9 +14,12 @@ def main() -> None:
     parser.add_argument("--cmd_backend", default="local", help="where jobs run, see cmd.sh")
     args = parser.parse_args()
     options = read_options(args.options)
-    check(options)
+    plain = {name: plain_codes(options[name]) for name in ("langs", "target_lang")}
+    check(options | plain)
     if args.cmd_backend == "local" and options["dry_run"] == "false":
         check_machine(options)
+    for name, value in plain.items():
+        print(f"{name}={value}")
 
 
 if __name__ == "__main__":

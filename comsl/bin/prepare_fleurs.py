@@ -22,9 +22,11 @@ def main() -> None:
     args = parse_corpus(parser())
     from comsl.corpora import fleurs
     from comsl.corpora.by_language import Output
+    from comsl.languages import plain_codes
 
     output = Output(args.out, args.nj, args.max_dropped)
-    fleurs.prepare(args.fleurs, args.langs.split(), args.target_lang, output)
+    langs, target_lang = plain_codes(args.langs).split(), plain_codes(args.target_lang)
+    fleurs.prepare(args.fleurs, langs, target_lang, output)
 
 
 if __name__ == "__main__":

@@ -18,27 +18,12 @@ from comsl.corpora.sets import folder_name
 from comsl.corpora.utterances import Utterance
 from comsl.errors import DataError
 from comsl.hub import unreachable
-from comsl.languages import LANGUAGES
+from comsl.languages import FLEURS
 
 HUB = "google/fleurs"
 SETS = ("train", "dev", "test")
 EXPORTED = {"train": "train", "dev": "validation", "test": "test"}  # as `datasets` calls them
 COLUMNS = ("id", "file", "text", "normalised", "characters", "samples", "gender")  # no header
-# Its names of our languages.
-_NAMES = (
-    "af_za ar_eg az_az bn_in ca_es cmn_hans_cn cs_cz cy_gb de_de en_us es_419 et_ee fa_ir fi_fi "
-    "fil_ph fr_fr gl_es gu_in he_il hi_in hr_hr id_id it_it ja_jp ka_ge kk_kz km_kh ko_kr lt_lt "
-    "lv_lv mk_mk ml_in mn_mn mr_in my_mm ne_np nl_nl pl_pl ps_af pt_br ro_ro ru_ru sl_si sv_se "
-    "sw_ke ta_in te_in th_th tr_tr uk_ua ur_pk vi_vn"
-)
-_OURS = {"cmn": "zh", "fil": "tl"}
-NAMES = {
-    code: name
-    for name in _NAMES.split()
-    for code in LANGUAGES
-    if code.split("-")[0] == _OURS.get(name.split("_")[0], name.split("_")[0])
-}
-
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +67,7 @@ class Hub:
             yield folder
 
     def _fetch(self, name: str) -> Path:
-        path = f"data/{NAMES[self.lang]}/{name}"
+        path = f"data/{FLEURS[self.lang]}/{name}"
         if not (self.folder / path).is_file():
             _download(path, self.folder)
         return self.folder / path
@@ -135,7 +120,7 @@ class Export:
             yield folder
 
     def _files(self, name: str) -> list[Path]:
-        folder, name = self.folder / NAMES[self.lang], EXPORTED[name]
+        folder, name = self.folder / FLEURS[self.lang], EXPORTED[name]
         found = [*folder.glob(f"{name}*.parquet"), *folder.glob(f"{name}/*.parquet")]
         if not found:
             raise DataError(f"{folder}: no {name}*.parquet beside the other sets'")
@@ -161,9 +146,9 @@ class Export:
 def find(folder: Path, lang: str) -> Hub | Export:
     """A language below `folder`, in whichever layout it is there; else the hub's. DataError: FLEURS
     doesn't have the language."""
-    if lang not in NAMES:
-        raise DataError(f"FLEURS has no '{lang}'; choose from: {' '.join(sorted(NAMES))}")
-    exported = any((folder / NAMES[lang]).rglob("*.parquet"))
+    if lang not in FLEURS:
+        raise DataError(f"FLEURS has no '{lang}'; choose from: {' '.join(sorted(FLEURS))}")
+    exported = any((folder / FLEURS[lang]).rglob("*.parquet"))
     return Export(folder, lang) if exported else Hub(folder, lang)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ComSL on FLEURS, into English; see README.md. Everything is fetched:
-#   egs2/fleurs/comsl1/run.sh --langs "fr it"
+#   egs2/fleurs/comsl1/run.sh --langs "fr_fr it_it"
 exec "$(dirname "$0")/../../../run.sh" \
   --recipe fleurs \
   --data_sh egs2/fleurs/comsl1/local/data.sh \
