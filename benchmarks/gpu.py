@@ -4,17 +4,19 @@ Training steps of the joint phase on made-up batches of CoVoST's lengths, random
 states of the teacher: plain, with activation checkpointing, LoRA, DeepSpeed's ZeRO-2, each as it
 is and by torch.compile; encoding and decoding in bfloat16. Needs a GPU and nothing else; --costs
 writes comsl.bin.plan's table with what was measured in place of assumptions. A way that
-fails, for want of memory too, says so in its row, and the others go on.
+fails, for want of memory too, says so in its row, and the others go on. What is measured is written
+at once, so that the script may be ended at any time.
 
     python -m benchmarks.gpu --json gpu.json --costs costs.json
     python -m comsl.bin.plan --hours 1300 --device measured --costs costs.json
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -291,12 +293,13 @@ def show(name: str, values: dict) -> None:
 
 
 def write_costs(path: Path, what: str, memory: float, rows: dict[str, dict], peak: float) -> None:
-    """costs.json with this device, `measured`, of the larger sizes that ran."""
+    """costs.json with this device, `measured`, of the larger sizes that ran; nothing as long as
+    too little of it has."""
     source = f"measured by benchmarks/gpu.py on {what}; a large matrix product reaches {peak:.3g}"
     trained = [row for name, row in rows.items() if "flops" in row and "checkpointing" not in name]
     inferred = [row for row in rows.values() if "encoding" in row]
     if not trained or not inferred:
-        raise SystemExit(f"error: {path} not written: too little of it ran")
+        return
     device = {"what": f"{what}; training and decoding in bfloat16", "memory": memory, "bytes": 3}
     values = {"training": max(row["flops"] for row in trained)}
     values |= {key: inferred[-1][key] for key in ("encoding", "decoding", "step", "greedy_step")}
@@ -322,20 +325,17 @@ def describe(device: str) -> tuple[str, float]:
     return f"{found['cores']} cores, {found['processor']}", found["memory_gib"]
 
 
-def measure(size: str, folder: Path, args: argparse.Namespace, peak: float) -> dict[str, dict]:
-    """All rows of a size, shown as they are known."""
+def measure(
+    size: str, folder: Path, args: argparse.Namespace, peak: float
+) -> Iterator[tuple[str, dict]]:
+    """All rows of a size, named, as they are known."""
     write_language_model(folder, dimensions(size)[1])
-    ways = [(way, word == "true") for way in args.ways.split() for word in args.compiled.split()]
-    rows = {}
-    for way, compiled in ways:
-        name = f"{size}, {way}{', compiled' * compiled}"
+    yield f"{size}, decoding", alone(infer, size, folder, args.batches, args.device)
+    for word, way in itertools.product(args.compiled.split(), args.ways.split()):
+        compiled = word == "true"
         options = (args.batch_bins, args.batches, args.device, peak)
-        rows[name] = alone(train, size, folder, way, compiled, *options)
-        show(name, rows[name])
-    name = f"{size}, decoding"
-    rows[name] = alone(infer, size, folder, args.batches, args.device)
-    show(name, rows[name])
-    return rows
+        row = alone(train, size, folder, way, compiled, *options)
+        yield f"{size}, {way}{', compiled' * compiled}", row
 
 
 def main() -> None:
@@ -343,15 +343,19 @@ def main() -> None:
     what, memory = describe(args.device)
     peak = matrix_peak(args.device)
     print(f"{what}, {memory} GiB, matrix product {peak:.3g} FLOP/s")
+    found = {"machine": machine() | {"gpu": what}, "versions": versions(), "peak": peak}
     rows = {}
     for size in args.sizes.split():
         with TemporaryDirectory() as folder:
-            rows |= measure(size, Path(folder), args, peak)
-    if args.json:
-        found = {"machine": machine() | {"gpu": what}, "versions": versions(), "peak": peak}
-        args.json.write_text(json.dumps(found | {"rows": rows}, indent=1) + "\n")
-    if args.costs:
-        write_costs(args.costs, what, memory, rows, peak)
+            for name, row in measure(size, Path(folder), args, peak):
+                rows[name] = row
+                show(name, row)
+                if args.json:  # after each: the machine may be lent for some minutes
+                    args.json.write_text(json.dumps(found | {"rows": rows}, indent=1) + "\n")
+                if args.costs:
+                    write_costs(args.costs, what, memory, rows, peak)
+    if args.costs and not args.costs.is_file():
+        raise SystemExit(f"error: {args.costs} not written: too little of it ran")
 
 
 if __name__ == "__main__":
