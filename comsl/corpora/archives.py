@@ -97,3 +97,15 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool] = bool) ->
         for member in tar:
             if wanted(member.name):
                 tar.extract(member, folder, filter="data")
+
+
+@contextmanager
+def unpacked(archive: Path, folder: Path, wanted: Callable[[str], bool] = bool) -> Iterator[Path]:
+    """A block in which an archive lies unpacked in a folder, as `unpack` does it. DataErrors in it
+    name the archive in place of that folder, which is removed at the end."""
+    with temporary_folder(folder):
+        unpack(archive, folder, wanted)
+        try:
+            yield folder
+        except DataError as error:
+            raise DataError(str(error).replace(str(folder), str(archive))) from None

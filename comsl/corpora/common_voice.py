@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from comsl.corpora.archives import only, temporary_folder, unpack
+from comsl.corpora.archives import only, unpacked
 from comsl.corpora.columns import read_columns
 from comsl.corpora.dropped import Dropped
 from comsl.corpora.utterances import Utterance
@@ -86,8 +86,7 @@ def opened(folder: Path, lang: str, workspace: Path) -> Iterator[Release]:
     if source.is_dir():
         yield Release(lang, source, source)
         return
-    with temporary_folder(workspace / f".{lang}.unpacked") as temporary:
-        unpack(source, temporary)
+    with unpacked(source, workspace / f".{lang}.unpacked") as temporary:
         yield _inside(source, temporary, lang)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from comsl import made
-from comsl.corpora.archives import only, temporary_folder, unpack
+from comsl.corpora.archives import only, unpacked
 from comsl.corpora.by_language import Content, Job, Output, make_all, make_usable, text_fault
 from comsl.corpora.columns import clean
 from comsl.corpora.dropped import Dropped
@@ -131,8 +131,8 @@ def opened(layout: Layout, source: Source, workspace: Path) -> Iterator[Path]:
     if found.is_dir():
         yield found
         return
-    with temporary_folder(workspace / f".{source.lang}.unpacked") as folder:
-        unpack(found, folder, partial(layout.wanted, source=source))
+    wanted = partial(layout.wanted, source=source)
+    with unpacked(found, workspace / f".{source.lang}.unpacked", wanted) as folder:
         root = only(root for root in layout.roots(folder, source) if root.is_dir())
         if root is None:
             raise DataError(f"{found}: no {layout.title} from {source.lang} in it")
