@@ -12,14 +12,16 @@ whole part alone, and goes on with one that was interrupted.
 
 import argparse
 import contextlib
+import heapq
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from comsl.corpora.kaldi import read_lines, read_table, spk2utt, write_table, write_text
+from comsl.corpora.kaldi import atomic_file, iter_lines, write_spk2utt, write_text
 from comsl.errors import DataError
 
 RECORD = ".made_from.json"
@@ -161,16 +163,16 @@ def _join_file(name: Path, out: Path, parts: list[Path]) -> None:
         for part in parts:
             (part / name).replace(target if name.suffix == ".npz" else _ark(target, part))
         return
-    lines = {part: read_lines(part / name) for part in parts}
+    tables = [iter_lines(part / name) for part in parts]
+    heading = [next(table) for table in tables][:1] if name.suffix == ".tsv" else []
     if name.name == "feats.scp":
-        lines = {part: [_moved(line, target, part) for line in lines[part]] for part in parts}
-    merged = [line for part in parts for line in lines[part]]
-    heading = merged[:1] if name.suffix == ".tsv" else []
-    rows = [line for line in merged if line not in heading]
-    rows.sort(key=lambda line: line.split(maxsplit=1)[0])  # stable: a ctm has several an id
-    write_text(target, "".join(f"{line}\n" for line in [*heading, *rows]))
+        tables = [_moved(table, target, part) for table, part in zip(tables, parts, strict=True)]
+    # Each is in the order of ids; a ctm has several lines an id.
+    merged = heapq.merge(*tables, key=lambda line: line.split(maxsplit=1)[0])
+    with atomic_file(target) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in chain(heading, merged))
     if name.name == "utt2spk":
-        write_table(target.with_name("spk2utt"), spk2utt(read_table(target)))
+        write_spk2utt(target.parent)
 
 
 def _ark(path: Path, part: Path) -> Path:
@@ -179,8 +181,9 @@ def _ark(path: Path, part: Path) -> Path:
     return path.with_name(f"{kind}.{part.name}.{rest}")
 
 
-def _moved(line: str, scp: Path, part: Path) -> str:
-    """A line of a part's feats.scp, with the place where its ark is now."""
-    key, place = line.split(" ", 1)
-    ark, _, offset = place.rpartition(":")
-    return f"{key} {_ark(scp.with_name(Path(ark).name), part)}:{offset}"
+def _moved(lines: Iterable[str], scp: Path, part: Path) -> Iterator[str]:
+    """The lines of a part's feats.scp, with the places where its arks are now."""
+    for line in lines:
+        key, place = line.split(" ", 1)
+        ark, _, offset = place.rpartition(":")
+        yield f"{key} {_ark(scp.with_name(Path(ark).name), part)}:{offset}"

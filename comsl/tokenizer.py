@@ -1,8 +1,10 @@
 """Text to and from the language model's token sequences, `[code, tokens, </s>]`, which follow
 mBART-50 (docs/how-it-works.md)."""
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from comsl.errors import DataError
@@ -104,11 +106,14 @@ class Tokenizer:
         """Length of `encode` of every text."""
         return [len(ids) + 2 for ids in self.pieces(texts)]
 
-    def unknown_share(self, texts: list[str]) -> float:
+    def unknown_share(self, texts: Iterable[str]) -> float:
         """Which share of the texts' tokens stands for letters that the vocabulary lacks."""
-        rows = self.pieces(texts)
-        unknown = sum(row.count(self.backend.unk_token_id) for row in rows)
-        return unknown / max(1, sum(map(len, rows)))
+        unknown = total = 0
+        for batch in itertools.batched(texts, 1000):
+            for row in self.pieces(list(batch)):
+                unknown += row.count(self.backend.unk_token_id)
+                total += len(row)
+        return unknown / max(1, total)
 
     def word_starts(self, ids: list[int]) -> list[bool]:
         """Which tokens begin a word: SentencePiece's `▁`, and in a script without spaces all."""

@@ -1,5 +1,7 @@
 """Kaldi-style directories: what is written reads back, and every fault is named."""
 
+import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,36 @@ def test_combine() -> None:
     assert kaldi.combine([one, {"text.src": {"b": "y"}}]) == {"text.src": {"a": "x", "b": "y"}}
     with pytest.raises(DataError, match="'a' is in two"):
         kaldi.combine([one, one])
+
+
+def test_speakers_are_collected_whatever_their_names() -> None:
+    """Some of which begin with others: as a plain dictionary does it."""
+    chance = random.Random(0)
+    names = {"".join(chance.choices("ab-", k=chance.randint(1, 5))) for _ in range(60)}
+    utt2spk = {f"{name}-{chance.randint(0, 99)}": name for name in names for _ in range(4)}
+    expected: dict[str, list[str]] = {}
+    for utterance in sorted(utt2spk):
+        expected.setdefault(utt2spk[utterance], []).append(utterance)
+    found = list(kaldi.spk2utt(sorted(utt2spk.items())))
+    assert found == [(name, " ".join(expected[name])) for name in sorted(expected)]
+
+
+def test_sets_are_put_together_in_little_memory(tmp_path: Path) -> None:
+    """Rows of two directories into a third: the most that Python holds, of 1,000 and of 10,000."""
+    peaks = []
+    for size in (500, 5000):
+        parts = [tmp_path / f"{size}{name}" for name in "ab"]
+        for part in parts:
+            ids = [f"{part.name[-1]}{i // 10:04}-{i:05}" for i in range(size)]
+            tables = {"text.src": "un " * 20, "utt2lang": "fr"}
+            tables = {field: dict.fromkeys(ids, value) for field, value in tables.items()}
+            kaldi.write_dir(part, tables | {"utt2spk": {key: key[:5] for key in ids}})
+        tracemalloc.start()
+        rows = kaldi.merge_rows(map(kaldi.read_rows, parts))
+        assert kaldi.write_rows(tmp_path / f"{size}", rows) == 2 * size
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.05 * peaks[0]
 
 
 def test_a_failure_leaves_the_old_directory(tmp_path: Path) -> None:

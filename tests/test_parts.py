@@ -213,7 +213,7 @@ def test_joining_that_was_interrupted_goes_on(run, tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("comsl.parts.write_text", full)
+        patch.setattr("comsl.parts.atomic_file", full)
         with pytest.raises(OSError, match="no space"):
             join(two, 2)
     assert run("join_parts", two, "--num_jobs", 2) == ""

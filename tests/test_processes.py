@@ -29,14 +29,23 @@ def die(number: int) -> int:
 
 
 def test_results_are_in_order():
-    found = in_processes(2, square_late, range(5), chunk=1, what="numbers", unit="number")
-    assert list(found) == [0, 1, 4, 9, 16]
+    found = in_processes(2, square_late, range(5), 5, chunk=1, what="numbers", unit="number")
+    assert list(found) == list(enumerate([0, 1, 4, 9, 16]))
+
+
+def test_few_items_wait():
+    taken = []
+    items = (taken.append(number) or number for number in range(1000))
+    found = in_processes(1, abs, items, 1000, chunk=2, what="numbers", unit="number")
+    assert [next(found) for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
+    found.close()
+    assert len(taken) < 20
 
 
 @pytest.mark.parametrize("nj", [1, 2])
 def test_a_killed_process_is_one_line(nj):
     with pytest.raises(DataError, match=rf"one of {nj} processes was killed.*--nj"):
-        list(in_processes(nj, die, range(8), chunk=1, what="numbers", unit="number"))
+        list(in_processes(nj, die, range(8), 8, chunk=1, what="numbers", unit="number"))
 
 
 def die_on_clip(clip, limits):
@@ -52,7 +61,7 @@ def test_stage_2_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch):
     limits = speech.Limits(0.1, 30.0, 0.05)
     with pytest.raises(DataError, match="processes was killed"):
         speech.prepare(tmp_path / "data", tmp_path / "dump/raw", ["fr"], limits, [], nj=2)
-    assert not (tmp_path / "dump").exists()
+    assert not list((tmp_path / "dump").glob("*"))
 
 
 DEADLY = """

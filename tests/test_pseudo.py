@@ -7,7 +7,7 @@ import pytest
 from conftest import run_tool
 
 from comsl.corpora import kaldi, pseudo
-from comsl.corpora.held_out import leave_out, read_held_out
+from comsl.corpora.held_out import leave_out, read_known
 from comsl.corpora.text import letters
 from comsl.errors import DataError
 
@@ -72,7 +72,7 @@ def count_words(texts: list[str]) -> list[int]:
 def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
     tables = kaldi.read_dir(raw / "untranslated")
     whole, dropped = pseudo.make_pseudo(
-        tables, read_held_out(raw / "train", "dev test"), translate, count_words
+        tables, read_known(raw / "train", "dev test"), translate, count_words
     )
     assert whole["text.tgt"] == {key: f"Translation of {text}" for key, text in FRESH.items()}
     assert all(table.keys() == FRESH.keys() for table in whole.values())
@@ -90,12 +90,12 @@ def test_sentences_are_compared_without_case_punctuation_and_spaces():
 
 
 def test_nothing_left_or_nothing_to_compare_with(raw):
-    known = read_held_out(raw / "train", "dev test")
+    known = read_known(raw / "train", "dev test")
     with pytest.raises(DataError, match=r"none may be used: fr_a-2 \(the same .* in dev\)"):
         leave_out(kaldi.read_dir(raw / "dev"), known)
     (raw / "test").rename(raw / "elsewhere")
     with pytest.raises(DataError, match="test: no such directory"):
-        read_held_out(raw / "train", "dev test")
+        read_known(raw / "train", "dev test")
 
 
 def shared(one: Path, other: Path) -> set[str]:

@@ -38,11 +38,11 @@ def test_texts_that_are_too_long_are_left_out_and_listed(tiny_lm, tokenizer, tmp
 
 
 def test_speech_and_transcript_must_fit_into_the_language_model(tmp_path):
-    write_table(tmp_path / "source_shape", {"a": "20", "b": "30"})
-    frames = {"a": "401", "b": "397"}  # 101 and 100 positions behind the adapter
-    check_room(tmp_path, frames, 4, positions=131)
+    """101 and 100 positions behind the adapter."""
+    check_room(tmp_path, "a", tokens=20, frames=401, ratio=4, positions=131)
+    check_room(tmp_path, "b", tokens=30, frames=397, ratio=4, positions=131)
     with pytest.raises(DataError, match=r"utterance 'b': .* take 131 positions, .* has 130; lower"):
-        check_room(tmp_path, frames, 4, positions=130)
+        check_room(tmp_path, "b", tokens=30, frames=397, ratio=4, positions=130)
 
 
 def test_a_text_of_the_test_set_that_does_not_fit_is_named_before_training(tiny_lm, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import run_tool
 from test_training import data, train, weights  # noqa: F401 - a fixture
@@ -77,6 +78,12 @@ def test_utterances_are_what_they_were(shards, data):  # noqa: F811
         assert item["lang"] in ("fr", "it")
     flac = Path(read_table(data / "wav.scp")[rows[0]["id"]]).read_bytes()
     assert rows[0]["audio"] == flac
+    ((*batch,),) = ShardDataset(
+        Plan(found, 10**6), {"speech": "audio"}, Place(), 1, lambda _, x: x
+    )  # what the joint phase hears
+    for key, item in batch:
+        samples, _ = soundfile.read(read_table(data / "wav.scp")[key], dtype="float32")
+        assert np.array_equal(item["speech"], samples)
 
 
 def test_every_pass_has_each_utterance_once_in_another_order(shards, tmp_path):

@@ -4,12 +4,13 @@ With --held_out the first is a training set: what another repeats of it or of th
 utterance or a sentence in either language, is left out and listed in repeated.tsv with the reason.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from comsl.cli import command, new_parser
 from comsl.corpora import kaldi
-from comsl.corpora.dropped import write_dropped
-from comsl.corpora.held_out import leave_out, read_held_out
+from comsl.corpora.dropped import Dropped, write_dropped
+from comsl.corpora.held_out import read_held_out, usable
 from comsl.errors import DataError
 
 
@@ -21,25 +22,26 @@ def main() -> None:
     parser.add_argument("--held_out", help='sets beside the first directory, such as "dev test"')
     parser.add_argument("folders", type=Path, nargs="+", help="directories to combine")
     args = parser.parse_args()
-    parts, dropped = [kaldi.read_dir(folder) for folder in args.folders], []
+    train, *others = args.folders
+    fields = {folder: {*kaldi.fields_of(folder), "text.src"} for folder in args.folders}
+    for folder in others:
+        if odd := sorted(fields[folder] ^ fields[train]):
+            raise DataError(f"{folder} and {train}: only one of them has {odd[0]}")
+    dropped: list[Dropped] = []
+    parts = [kaldi.read_rows(folder) for folder in args.folders]
     if args.held_out:
-        known = read_held_out(args.folders[0], args.held_out)
-        for number, folder in enumerate(args.folders[1:], start=1):
-            try:
-                parts[number], repeated = leave_out(parts[number], known)
-            except DataError as error:
-                raise DataError(f"{folder}: {error}") from None
-            dropped += repeated
-    for folder, part in zip(args.folders, parts, strict=True):
-        part.setdefault("text.src", dict.fromkeys(part["utt2lang"], ""))
-        if odd := sorted(part.keys() ^ parts[0].keys()):
-            raise DataError(f"{folder} and {args.folders[0]}: only one of them has {odd[0]}")
-    whole = kaldi.combine(parts)
-    kaldi.write_dir(args.out, whole)
-    print(f"{args.out}: {len(whole['utt2lang'])} utterances")
+        known = read_held_out(train.parent, args.held_out)
+        parts[1:] = [usable(folder, train, known, dropped) for folder in others]
+    number = kaldi.write_rows(args.out, kaldi.merge_rows(map(with_transcripts, parts)))
+    print(f"{args.out}: {number} utterances")
     if args.held_out:
         write_dropped(args.out / "repeated.tsv", dropped)
         print(f"{len(dropped)} left out, see repeated.tsv")
+
+
+def with_transcripts(rows: Iterable[kaldi.Row]) -> Iterator[kaldi.Row]:
+    """Rows that have a transcript, if an empty one."""
+    return ((utterance, {"text.src": ""} | values) for utterance, values in rows)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     add("--out", required=True, type=Path, help="gets <set>/feats.scp")
     add("--sets", required=True, help='sets to run over, such as "train dev"')
     add("--target_lang", default="en", help="language of text.tgt")
-    add("--shard_utts", type=int, default=50_000, help="utterances an ark; a restart keeps arks")
+    add("--shard_utts", type=int, default=5000, help="utterances an ark; a restart keeps arks")
     add_options(parser)
     return parser.parse_args()
 

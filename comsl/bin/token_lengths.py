@@ -9,16 +9,18 @@ BLEU of translations that have only been through the tokenizer: no model's can b
 import itertools
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from comsl.cli import command, new_parser
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.kaldi import iter_table, read_table, row_writer, rows_of
 from comsl.errors import DataError
 
 SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}
 MANY_UNKNOWN, TOO_MANY_UNKNOWN = 0.001, 0.05  # of all tokens
 MAX_REFERENCES = 2000
+BATCH = 1000  # texts that are tokenized together
 
 
 @command
@@ -60,14 +62,13 @@ def report_unknown(folder: Path, tokenizer) -> None:
     """Say which share of a set's tokens stands for letters that the vocabulary lacks, and which
     letters. DataError: they are so many that a model could not learn from the texts."""
     for text in SHAPES:
-        texts = list(read_table(folder / text, empty_ok=text == "text.src").values())
-        share = tokenizer.unknown_share(texts)
+        share = tokenizer.unknown_share(iter_texts(folder, text))
         message = f"{folder}/{text}: {share:.2%} of the tokens stand for letters that"
         message += f" '{tokenizer.path}' lacks"
         if share < MANY_UNKNOWN:
             logging.info("%s", message)
             continue
-        letters = Counter(itertools.chain.from_iterable(texts))
+        letters = Counter(itertools.chain.from_iterable(iter_texts(folder, text)))
         lacking = [
             letter for letter, _ in letters.most_common() if tokenizer.unknown_share([letter])
         ]
@@ -77,18 +78,24 @@ def report_unknown(folder: Path, tokenizer) -> None:
         logging.warning("%s", message)
 
 
-def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
-    """Say the BLEU of a set's translations, of a large set's first, when they have been tokens."""
-    from comsl.bleu import bleu_metric
-    from comsl.corpora.targets import read_targets
+def iter_texts(folder: Path, text: str) -> Iterator[str]:
+    """A set's texts; a transcript may be empty."""
+    return (value for _, value in iter_table(folder / text, empty_ok=text == "text.src"))
 
-    table = read_table(folder / "text.tgt")
-    targets = read_targets(folder, table, lang)
-    texts = dict(itertools.islice(table.items(), MAX_REFERENCES))
-    decoded = [
-        tokenizer.decode(tokenizer.encode(text, targets[key])) for key, text in texts.items()
-    ]
-    references = list(texts.values())
+
+def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
+    """Say the BLEU of a set's translations, of a large set's first, when they have been tokens.
+    DataError: it isn't known into which language one of the set's is."""
+    from comsl.bleu import bleu_metric
+    from comsl.corpora.targets import iter_targets
+
+    references, decoded = [], []
+    keys = (key for key, _ in iter_table(folder / "text.tgt"))
+    targets = iter_targets(folder, keys, lang)
+    for (_, text), (_, target) in zip(iter_table(folder / "text.tgt"), targets, strict=True):
+        if len(references) < MAX_REFERENCES:
+            references.append(text)
+            decoded.append(tokenizer.decode(tokenizer.encode(text, target)))
     bleu = bleu_metric(lang.split()[0]).corpus_score(decoded, [references]).score
     what = f"{len(references)} translations, through the tokenizer"
     logging.info("%s: %s: BLEU %.1f at most", folder, what, bleu)
@@ -110,24 +117,27 @@ def check_texts(folder: Path, tokenizer, positions: int) -> None:
 
 def write_shapes(folder: Path, tokenizer, max_tokens: int) -> None:
     """Measure a set; a line in text.src may be empty. DataError: nothing is left of it."""
-    lengths: dict[str, dict[str, int]] = {}
-    reasons: dict[str, str] = {}
-    for text in SHAPES:
-        table = read_table(folder / text, empty_ok=text == "text.src")
-        lengths[text] = dict(zip(table, tokenizer.lengths(list(table.values())), strict=True))
-        for utterance, length in lengths[text].items():
-            if length > max_tokens:
-                reasons[utterance] = f"{length} tokens in {text}, more than {max_tokens}"
-    langs = read_table(folder / "utt2lang")
-    dropped = [Dropped(utterance, langs[utterance], why) for utterance, why in reasons.items()]
-    if len(dropped) == len(langs):
-        raise DataError(f"{folder}: nothing is left: {dropped[0]}, and so on; raise --max_tokens")
-    for text, shape in SHAPES.items():
-        kept = {key: str(n) for key, n in lengths[text].items() if key not in reasons}
-        write_table(folder / shape, kept)
+    dropped, number = [], 0
+    tables = {text: iter_table(folder / text, empty_ok=text == "text.src") for text in SHAPES}
+    rows = rows_of(tables | {"utt2lang": iter_table(folder / "utt2lang")})
+    with row_writer(folder) as write:
+        for batch in itertools.batched(rows, BATCH):
+            columns = [tokenizer.lengths([row[text] for _, row in batch]) for text in SHAPES]
+            for (utterance, row), *lengths in zip(batch, *columns, strict=True):
+                shape = dict(zip(SHAPES, lengths, strict=True))
+                if long := [text for text, length in shape.items() if length > max_tokens]:
+                    why = f"{shape[long[-1]]} tokens in {long[-1]}, more than {max_tokens}"
+                    dropped.append(Dropped(utterance, row["utt2lang"], why))
+                else:
+                    write(utterance, {SHAPES[text]: str(n) for text, n in shape.items()})
+            number += len(batch)
+        if len(dropped) == number:
+            raise DataError(
+                f"{folder}: nothing is left: {dropped[0]}, and so on; raise --max_tokens"
+            )
     write_dropped(folder / "dropped.tsv", dropped)
     if dropped:
-        count = f"{len(dropped)} of {len(langs)} utterances"
+        count = f"{len(dropped)} of {number} utterances"
         logging.warning("%s: %s left out, see dropped.tsv: %s ...", folder, count, dropped[0])
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     for folder in args.data:
         kaldi.validate_dir(folder, texts=["text.src"])
     tables = kaldi.combine([kaldi.read_dir(folder) for folder in args.data])
-    known = held_out.read_held_out(args.raw / TRAIN, args.held_out)
+    known = held_out.read_known(args.raw / TRAIN, args.held_out)
     held_out.leave_out(tables, known)  # tells at once if nothing may be used
 
     from comsl.inference import choose_checkpoint

@@ -4,10 +4,11 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from comsl.corpora.dropped import Dropped
-from comsl.corpora.kaldi import read_lines
+from comsl.corpora.kaldi import iter_lines
 from comsl.corpora.parallel_text import unquote
 from comsl.errors import DataError
 
@@ -30,8 +31,8 @@ def read_columns(
     """
     if not path.is_file():
         raise DataError(f"{path.absolute()}: no such file")
-    lines = read_lines(path) or [""]
-    lines[0] = lines[0].removeprefix("\ufeff")
+    lines = iter_lines(path)
+    lines = chain([next(lines, "").removeprefix("\ufeff")], lines)
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=escape)
     if not header:
         first = _next(rows) or []

@@ -1,11 +1,11 @@
 """What dev and test say, in either language, and no further training data may repeat."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.corpora.dropped import Dropped
-from comsl.corpora.kaldi import Tables, read_dir, read_table
+from comsl.corpora.kaldi import Row, Tables, iter_table, read_dir, read_rows, rows_of
 from comsl.corpora.text import letters
 from comsl.errors import DataError
 
@@ -30,16 +30,23 @@ class HeldOut:
         return None
 
 
-def read_held_out(train: Path, held_out: str) -> HeldOut:
-    """The ids of a training set, and the sets held out, such as "dev test", that lie beside it.
-    Of several test sets the first must be there, as dev must: a corpus need not have further ones.
-    DataError: one of them is missing."""
-    known = HeldOut(dict.fromkeys(read_table(train / "utt2lang"), train.name), {}, {})
-    for folder in held_out_folders(train.parent, held_out):
+def read_held_out(raw: Path, held_out: str) -> HeldOut:
+    """The sets held out, such as "dev test", of the folder `raw`. Of several test sets the first
+    must be there, as dev must: a corpus need not have further ones. DataError: one is missing."""
+    known = HeldOut({}, {}, {})
+    for folder in held_out_folders(raw, held_out):
         name, tables = folder.name, read_dir(folder)
         known.utterances.update(dict.fromkeys(tables["utt2lang"], name))
         known.transcripts.update((letters(text), name) for text in tables["text.src"].values())
         known.translations.update((letters(text), name) for text in tables["text.tgt"].values())
+    return known
+
+
+def read_known(train: Path, held_out: str) -> HeldOut:
+    """The same, and the ids of the training set, which lies beside them."""
+    known = read_held_out(train.parent, held_out)
+    for utterance, _ in iter_table(train / "utt2lang"):
+        known.utterances.setdefault(utterance, train.name)
     return known
 
 
@@ -56,6 +63,26 @@ def leave_out(tables: Tables, known: HeldOut) -> tuple[Tables, list[Dropped]]:
     if not tables["utt2lang"]:
         raise DataError(f"none may be used: {dropped[0]}, and so on for all")
     return tables, dropped
+
+
+def usable(folder: Path, train: Path, known: HeldOut, dropped: list[Dropped]) -> Iterator[Row]:
+    """The rows of a set that may be trained on beside the set `train`; what is left out goes to
+    `dropped`. DataError: nothing is left."""
+    before, number = len(dropped), 0
+    tables = {"train": iter_table(train / "utt2lang"), "row": read_rows(folder)}
+    for utterance, found in rows_of(tables):
+        if not (row := found.get("row")):
+            continue
+        reason = known.reason(utterance, row.get("text.src", ""), row.get("text.tgt", ""))
+        if "train" in found:
+            reason = f"the same utterance is in {train.name}"
+        if reason:
+            dropped.append(Dropped(utterance, row["utt2lang"], reason))
+            continue
+        yield utterance, row
+        number += 1
+    if not number:
+        raise DataError(f"{folder}: none may be used: {dropped[before]}, and so on for all")
 
 
 def repeats(tables: Tables, known: HeldOut) -> dict[str, str | None]:

@@ -4,14 +4,18 @@ over telephones and in rooms."""
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
 
 import soundfile
 import soxr
 
 from comsl.corpora import kaldi
+from comsl.corpora.archives import temporary_folder
 from comsl.corpora.audio import read_audio, write_flac
 from comsl.corpora.augment import augment
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
@@ -73,44 +77,45 @@ def prepare(
     training set, further ones. DataError: too much to drop, or a set with nothing left.
     """
     dropped: list[Dropped] = []
-    clips: list[Clip] = []
-    for lang in langs:
-        for name in sets_in(data, lang):
-            clips += _clips(data, name, lang, copies, out.parent / "audio", dropped)
-    total = len(clips) + len(dropped)
+    sets = [(name, lang) for lang in langs for name in sets_in(data, lang)]
+    total = sum(_count(data, *one, copies) for one in sets)
+    audio = out.parent / "audio"
+    clips = chain.from_iterable(_clips(data, *one, copies, audio, dropped) for one in sets)
     work = partial(convert, limits=limits)
-    results = list(in_processes(nj, work, clips, chunk=16, what="speech", unit="clip"))
-    for clip, result in zip(clips, results, strict=True):
-        if isinstance(result, str):
-            dropped.append(Dropped(clip.utterance, clip.lang, result))
-    check_share(data, dropped, total, limits.max_dropped)
-    sets = _tables(clips, results)
+    results = in_processes(nj, work, clips, total, chunk=16, what="speech", unit="clip")
     with kaldi.atomic_dir(out) as temporary:
-        _write(temporary, sets)
+        with temporary_folder(temporary / ".copies") as parts:
+            kept = _write_copies(parts, results, dropped)
+            check_share(data, dropped, kept + len(dropped), limits.max_dropped)
+            _write_sets(temporary, parts, sets)
         write_dropped(temporary / "dropped.tsv", dropped)
-    logger.info("%s: %d of %d clips (the rest: dropped.tsv)", out, total - len(dropped), total)
+    logger.info("%s: %d of %d clips (the rest: dropped.tsv)", out, kept, kept + len(dropped))
+
+
+def _count(data: Path, name: str, lang: str, copies: list[Copy]) -> int:
+    """How many clips a set has, copies included, before anything is left out."""
+    lines = kaldi.iter_lines(data / folder_name(name, lang) / "wav.scp")
+    return sum(1 for _ in lines) * (1 + len(_copies_of(name, copies)))
 
 
 def _clips(
     data: Path, name: str, lang: str, copies: list[Copy], audio: Path, dropped: list[Dropped]
-) -> list[Clip]:
+) -> Iterator[Clip]:
     """The clips of a set in a language, those without their texts left to `dropped`."""
     folder = data / folder_name(name, lang)
     required = [*kaldi.AUDIO_FIELDS, "utt2lang", *text_fields(name)]
     if (folder / kaldi.TARGETS).is_file():
         required.append(kaldi.TARGETS)
-    tables = {field: kaldi.read_table(folder / field, empty_ok=True) for field in required}
-    for code in set(tables["utt2lang"].values()) - {lang}:
-        raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")
-    clips = []
-    for utterance in sorted(set().union(*tables.values())):
-        fields = {field: table.get(utterance, "") for field, table in tables.items()}
+    tables = {field: kaldi.iter_table(folder / field, empty_ok=True) for field in required}
+    for utterance, values in kaldi.rows_of(tables):
+        fields = {field: values.get(field, "") for field in required}
+        if (code := fields["utt2lang"]) not in ("", lang):
+            raise DataError(f"{folder}/utt2lang: '{code}' in a set of '{lang}'")
         if fault := _fault(fields):
             dropped.append(Dropped(utterance, lang, fault))
             continue
         for copy in (Copy(), *_copies_of(name, copies)):
-            clips.append(_clip(name, lang, utterance, fields, copy, audio / folder.name))
-    return clips
+            yield _clip(name, lang, utterance, fields, copy, audio / folder.name)
 
 
 def _copies_of(name: str, copies: list[Copy]) -> list[Copy]:
@@ -198,29 +203,47 @@ def _check_length(seconds: float, limits: Limits) -> None:
         )
 
 
-def _tables(clips: list[Clip], results: list[Speech | str]) -> dict[tuple[str, str], kaldi.Tables]:
-    """The tables of every set and language. DataError: a set of which nothing is left."""
-    sets: dict[tuple[str, str], kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
-    for clip, speech in zip(clips, results, strict=True):
-        if isinstance(speech, str):
-            continue
-        values = clip.fields | {
-            "wav.scp": speech.path,
-            "utt2dur": f"{speech.samples / RATE:.3f}",
-            "utt2num_samples": str(speech.samples),
-        }
-        for field, value in values.items():
-            sets[clip.set, clip.lang][field][clip.utterance] = value
-    if lost := {(clip.set, clip.lang) for clip in clips} - sets.keys():
-        name = folder_name(*min(lost))
-        raise DataError(f"no utterance of {name} is left; see the limits on duration")
-    return sets
+def _write_copies(
+    parts: Path, results: Iterable[tuple[Clip, Speech | str]], dropped: list[Dropped]
+) -> int:
+    """Clips that are ready, each set's copies of a kind in a folder of their own, since these are
+    in the order of ids; the others go to `dropped`. Returns how many are ready."""
+    kept = 0
+    for (name, lang), clips in groupby(results, key=lambda result: (result[0].set, result[0].lang)):
+        with ExitStack() as stack:
+            writers = {}
+            for clip, speech in clips:
+                if isinstance(speech, str):
+                    dropped.append(Dropped(clip.utterance, clip.lang, speech))
+                    continue
+                kind = clip.copy.prefix
+                if kind not in writers:
+                    folder = parts / folder_name(name, lang) / f"copy {kind}"
+                    writers[kind] = stack.enter_context(kaldi.row_writer(folder))
+                writers[kind](clip.utterance, _values(clip, speech))
+                kept += 1
+    return kept
 
 
-def _write(out: Path, sets: dict[tuple[str, str], kaldi.Tables]) -> None:
-    """The sets by language, and with all their languages together."""
-    for (name, lang), tables in sets.items():
-        kaldi.write_dir(out / folder_name(name, lang), tables)
-    for whole in {name for name, _ in sets}:
-        parts = [tables for (name, _), tables in sets.items() if name == whole]
-        kaldi.write_dir(out / whole, kaldi.combine(parts))
+def _values(clip: Clip, speech: Speech) -> dict[str, str]:
+    """A clip's values in the tables."""
+    return clip.fields | {
+        "wav.scp": speech.path,
+        "utt2dur": f"{speech.samples / RATE:.3f}",
+        "utt2num_samples": str(speech.samples),
+    }
+
+
+def _write_sets(out: Path, parts: Path, sets: list[tuple[str, str]]) -> None:
+    """The sets by language, and with all their languages together. DataError: a set of which
+    nothing is left."""
+    whole = defaultdict(list)
+    for name, lang in sorted(sets):
+        folder = folder_name(name, lang)
+        copies = sorted((parts / folder).glob("*"))
+        if not copies:
+            raise DataError(f"no utterance of {folder} is left; see the limits on duration")
+        kaldi.write_rows(out / folder, kaldi.merge_rows(map(kaldi.read_rows, copies)))
+        whole[name].append(out / folder)
+    for name, folders in whole.items():
+        kaldi.write_rows(out / name, kaldi.merge_rows(map(kaldi.read_rows, folders)))

@@ -103,8 +103,9 @@ def make_sets(
     sets: dict[str, kaldi.Tables] = defaultdict(lambda: defaultdict(dict))
     work = partial(prepare_recording, folder)
     chunk = min(16, 1 + len(recordings) // (4 * nj))  # recordings may be an hour long each
-    results = in_processes(nj, work, recordings, chunk, what="audio", unit="file")
-    for recording, lengths in zip(recordings, results, strict=True):
+    number = len(recordings)
+    results = in_processes(nj, work, recordings, number, chunk, what="audio", unit="file")
+    for recording, lengths in results:
         for utterance, seconds in zip(recording, lengths, strict=True):
             if isinstance(seconds, str):
                 dropped.append(Dropped(utterance.id, utterance.lang, seconds))

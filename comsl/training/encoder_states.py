@@ -1,15 +1,15 @@
 """States of the frozen speech encoder, written in advance (stage 5)."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.kaldi import Row, iter_table, row_writer
 from comsl.corpora.waves import check_window, count_samples, read_wave
 from comsl.dimensions import downsampling
 from comsl.encoders.base import SpeechEncoder
@@ -17,7 +17,7 @@ from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 from comsl.parts import ALONE, Job
 from comsl.precision import autocast
-from comsl.training.state_arks import StateArks, trained_on
+from comsl.training.state_arks import Item, StateArks, trained_on
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,6 @@ class EncoderStates:
         positions: of the language model that will take the states. DataError names the utterance
         that can't be encoded, or that has no room in it.
         """
-        wav_scp = read_table(raw / "wav.scp")
         settings = self.settings
         arks = StateArks(
             out,
@@ -73,28 +72,43 @@ class EncoderStates:
             settings.shard_utts,
             self.batch_frames,
         )
-        samples = count_samples(wav_scp)
+        ratio, total = downsampling(self.kind.frame_rate), 0
+        with row_writer(out) as write:
+            for clip in self._share(raw, job):
+                frames = self._frames(clip[0][0], clip[0][1]["wav.scp"])
+                for utterance, values in clip:
+                    if positions:
+                        tokens = int(values["source_shape"])
+                        check_room(raw, utterance, tokens, frames, ratio, positions)
+                    write(utterance, {"speech_shape": str(frames)})
+                total += frames
+        if total:  # else there are more jobs than clips
+            arks.write(self._items(raw, out, job), total, _read, self._encode)
+
+    def _share(self, raw: Path, job: Job) -> Iterator[list[Row]]:
+        """The job's clips of a set, dealt in turns: the utterances of each, one for each language
+        that it is translated into."""
+        clips = groupby(trained_on(raw, ["wav.scp"]), key=lambda row: row[1]["wav.scp"])
+        mine = islice(clips, job.number - 1, None, job.count)
+        return (list(rows) for _, rows in mine)
+
+    def _items(self, raw: Path, out: Path, job: Job) -> Iterator[Item]:
+        """The same with their frames."""
+        frames = iter_table(out / "speech_shape")
+        for clip in self._share(raw, job):
+            (_, length), *_ = [next(frames) for _ in clip]
+            utterances = tuple(utterance for utterance, _ in clip)
+            yield Item(utterances, int(length), clip[0][1])
+
+    def _frames(self, utterance: str, path: str) -> int:
+        """States of an audio file. DataError: it can't be read, or is longer than the window."""
+        samples = count_samples({utterance: path})
         check_window(samples, self.encoder.max_samples())
-        clips = utterances_by_clip(wav_scp)
-        mine = job.share({first: samples[first] for first in clips})
-        frames = {first: self.encoder.num_states(samples[first]) for first in mine}
-        lengths = {key: str(frames[first]) for first in mine for key in clips[first]}
-        shapes = trained_on(raw, lengths)
-        write_table(out / "speech_shape", shapes)
-        if positions:
-            check_room(raw, shapes, downsampling(self.kind.frame_rate), positions)
-
-        def read(batch: list[str]) -> list[np.ndarray]:
-            return [read_wave(utterance, wav_scp[utterance]) for utterance in batch]
-
-        arks.write(frames, read, self._encode)
-        places = read_table(out / "feats.scp")
-        places = {key: places[first] for first in mine for key in clips[first]}
-        write_table(out / "feats.scp", places)
+        return self.encoder.num_states(samples[utterance])
 
     @torch.no_grad()
     def _encode(
-        self, batch: list[str], waves: list[np.ndarray]
+        self, batch: Sequence[Item], waves: list[np.ndarray]
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance of a batch with its states (T, d)."""
         samples = torch.tensor([len(wave) for wave in waves])
@@ -106,27 +120,22 @@ class EncoderStates:
             else:
                 states, lengths, _ = self.encoder(speech, samples)
         rows = states.float().cpu().numpy()
-        for utterance, row, length in zip(batch, rows, lengths.tolist(), strict=True):
-            yield utterance, row[:length]
+        for item, row, length in zip(batch, rows, lengths.tolist(), strict=True):
+            yield item.utterances[0], row[:length]
 
 
-def utterances_by_clip(wav_scp: dict[str, str]) -> dict[str, list[str]]:
-    """First utterance of a file -> all of it: a clip has one for each language that it is
-    translated into."""
-    files = defaultdict(list)
-    for utterance, path in wav_scp.items():
-        files[path].append(utterance)
-    return {utterances[0]: utterances for utterances in files.values()}
+def _read(batch: Sequence[Item]) -> list[np.ndarray]:
+    return [read_wave(item.utterances[0], item.values["wav.scp"]) for item in batch]
 
 
-def check_room(raw: Path, frames: dict[str, str], ratio: int, positions: int) -> None:
-    """DataError names the utterance whose speech and transcript, one behind the
+def check_room(
+    raw: Path, utterance: str, tokens: int, frames: int, ratio: int, positions: int
+) -> None:
+    """DataError: the speech and the transcript of an utterance of the set `raw`, one behind the
     other, take more positions than the language model has; `ratio` frames take one."""
-    tokens = read_table(raw / "source_shape")
-    for utterance, length in frames.items():
-        taken = int(tokens[utterance]) + 1 + -(-int(length) // ratio)
-        if taken > positions:
-            raise DataError(
-                f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"
-                f" language model has {positions}; lower --max_duration (stage 2)"
-            )
+    taken = tokens + 1 + -(-frames // ratio)
+    if taken > positions:
+        raise DataError(
+            f"{raw}: utterance '{utterance}': speech and transcript take {taken} positions, the"
+            f" language model has {positions}; lower --max_duration (stage 2)"
+        )

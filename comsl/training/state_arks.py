@@ -1,26 +1,41 @@
 """States of a frozen network as Kaldi arks that ESPnet reads: sharded, resumable (stage 5)."""
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import kaldiio
 import numpy as np
 
-from comsl.corpora.kaldi import read_table, write_table
+from comsl.corpora.kaldi import Row, iter_table, row_writer, rows_of, write_table
 from comsl.read_ahead import read_ahead
 
-# Utterances of a batch -> what they are encoded from, read ahead; that -> each with its states.
-Read = Callable[[list[str]], object]
-Encode = Callable[[list[str], object], Iterable[tuple[str, np.ndarray]]]
+
+class Item(NamedTuple):
+    """What gets states: the utterances that share them, how many frames, and the first one's values
+    in the tables."""
+
+    utterances: tuple[str, ...]
+    length: int
+    values: dict[str, str]
 
 
-def trained_on(raw: Path, table: dict[str, str]) -> dict[str, str]:
-    """Of a table of the set `raw` all but what stage 3 left out: its texts are too long."""
+# Items of a batch -> what they are encoded from, read ahead; that -> the first utterance of each,
+# with the states.
+Read = Callable[[Sequence[Item]], object]
+Encode = Callable[[Sequence[Item], object], Iterable[tuple[str, np.ndarray]]]
+
+
+def trained_on(raw: Path, fields: Iterable[str]) -> Iterator[Row]:
+    """Of the tables of the set `raw` all but what stage 3 left out: its texts are too long."""
+    tables = {field: iter_table(raw / field, empty_ok=field == "text.src") for field in fields}
     shapes = raw / "source_shape"
-    trained = read_table(shapes) if shapes.is_file() else table
-    return {key: value for key, value in table.items() if key in trained}
+    if shapes.is_file():
+        tables["source_shape"] = iter_table(shapes)
+    return (row for row in rows_of(tables) if row[1].keys() == tables.keys())
 
 
 class StateArks:
@@ -43,43 +58,47 @@ class StateArks:
         self.shard_utts = shard_utts
         self.batch_frames = batch_frames
 
-    def write(self, lengths: dict[str, int], read: Read, encode: Encode) -> None:
-        """Write every utterance's states.
+    def write(self, items: Iterable[Item], total: int, read: Read, encode: Encode) -> None:
+        """Write every item's states; those of an ark are sorted by length before.
 
-        lengths: frames of every utterance; encode: a batch of utterances with what `read` makes of
-        it -> each with its states (frames, d), float32.
+        items: in the order of ids; total: frames of all; encode: a batch of items with what `read`
+        makes of it -> the first utterance of each, with states (frames, d), float32.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         if not (self.out / "feats.scp").is_file():
-            write_table(self.out / "feats.scp", self._write_shards(lengths, read, encode))
+            shards = self._write_shards(items, total, read, encode)
+            with row_writer(self.out) as write:
+                for key, place in itertools.chain.from_iterable(map(iter_table, shards)):
+                    write(key, {"feats.scp": place})
         for scp in self.out.glob("feats.*.scp"):
             scp.unlink()
 
-    def _write_shards(self, lengths: dict[str, int], read: Read, encode: Encode) -> dict[str, str]:
-        """The lines of feats.scp."""
-        order = sorted(lengths, key=lengths.get)
-        progress = _Progress(str(self.out), sum(lengths.values()))
-        feats = {}
-        for number, first in enumerate(range(0, len(order), self.shard_utts), start=1):
-            shard = {key: lengths[key] for key in order[first : first + self.shard_utts]}
-            scp = self.out / f"feats.{number}.scp"
+    def _write_shards(
+        self, items: Iterable[Item], total: int, read: Read, encode: Encode
+    ) -> list[Path]:
+        """Their tables of places."""
+        progress = _Progress(str(self.out), total)
+        shards = []
+        for number, shard in enumerate(itertools.batched(items, self.shard_utts), start=1):
+            shards.append(scp := self.out / f"feats.{number}.scp")
             if scp.is_file():
-                progress.skip(sum(shard.values()))
+                progress.skip(sum(item.length for item in shard))
             else:
                 states = self._encode(shard, read, encode, progress)
-                self._write_shard(states, scp)
-            feats |= read_table(scp)
-        return feats
+                self._write_shard(shard, states, scp)
+        return shards
 
     def _encode(
-        self, lengths: dict[str, int], read: Read, encode: Encode, progress: "_Progress"
+        self, items: Sequence[Item], read: Read, encode: Encode, progress: "_Progress"
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Each utterance of a shard with its states."""
-        for batch, inputs in read_ahead(read, self._batches(lengths)):
+        """The states of a shard's items."""
+        for batch, inputs in read_ahead(read, self._batches(items)):
             yield from encode(batch, inputs)
-            progress.add(sum(lengths[utterance] for utterance in batch))
+            progress.add(sum(item.length for item in batch))
 
-    def _write_shard(self, states: Iterable[tuple[str, np.ndarray]], scp: Path) -> None:
+    def _write_shard(
+        self, items: Sequence[Item], states: Iterable[tuple[str, np.ndarray]], scp: Path
+    ) -> None:
         """One ark, then its scp, whose presence says that both are whole."""
         ark = scp.with_suffix(".ark")
         new_ark, offsets = (scp.with_name(f".{scp.stem}.{kind}.tmp") for kind in ("ark", "offsets"))
@@ -90,17 +109,20 @@ class StateArks:
                 writer(utterance, matrix)
         lines = (line.split(" ", 1) for line in offsets.read_text(encoding="utf-8").splitlines())
         new_ark.replace(ark)
-        write_table(scp, {key: f"{ark}:{place.rpartition(':')[2]}" for key, place in lines})
+        places = {key: f"{ark}:{place.rpartition(':')[2]}" for key, place in lines}
+        write_table(
+            scp, {key: places[item.utterances[0]] for item in items for key in item.utterances}
+        )
         offsets.unlink()
 
-    def _batches(self, lengths: dict[str, int]) -> Iterator[list[str]]:
-        """Runs of utterances, shortest first, filled when padded to their longest."""
-        batch: list[str] = []
-        for utterance, length in lengths.items():
-            if batch and (len(batch) + 1) * length > self.batch_frames:
+    def _batches(self, items: Sequence[Item]) -> Iterator[list[Item]]:
+        """Items of like length, shortest first, filled when padded to their longest."""
+        batch: list[Item] = []
+        for item in sorted(items, key=lambda item: item.length):
+            if batch and (len(batch) + 1) * item.length > self.batch_frames:
                 yield batch
                 batch = []
-            batch.append(utterance)
+            batch.append(item)
         yield batch
 
 

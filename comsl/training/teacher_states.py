@@ -3,23 +3,24 @@
 States, not logits: those of a vocabulary of 250,000 would be 250 times as large.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from comsl.corpora.kaldi import read_table
-from comsl.corpora.targets import read_targets
+from comsl.corpora.targets import iter_targets
 from comsl.model.language_model import LanguageModel
 from comsl.parts import ALONE, Job
 from comsl.precision import autocast
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
-from comsl.training.state_arks import StateArks, trained_on
+from comsl.training.state_arks import Item, StateArks, trained_on
 
 BATCH_TOKENS = 4000
+BATCH_TEXTS = 1000  # whose tokens are counted together
 
 
 class TeacherStates:
@@ -36,35 +37,42 @@ class TeacherStates:
 
     def extract(self, raw: Path, out: Path, job: Job = ALONE) -> None:
         """Write the states of the job's share of the set `raw` into `out`."""
-        names = ("text.src", "text.tgt", "utt2lang")
-        tables = [read_table(raw / name, empty_ok=name == "text.src") for name in names]
-        tables = [trained_on(raw, table) for table in tables]
         arks = StateArks(out, None, self.shard_utts, BATCH_TOKENS)
-        tables.append(read_targets(raw, tables[0], self.target_lang))
-        pairs = {key: tuple(table[key] for table in tables) for key in tables[0]}
-        lengths = self.tokenizer.lengths([target for _, target, *_ in pairs.values()])
-        lengths = dict(zip(pairs, lengths, strict=True))
-        lengths = {utterance: lengths[utterance] for utterance in job.share(lengths)}
+        total = sum(item.length for item in self._share(raw, job))
+        arks.write(self._share(raw, job), total, self._read, self._score)
 
-        def read(batch: list[str]) -> list[list[list[int]]]:
-            """Tokens of both texts of every utterance."""
-            encode = self.tokenizer.encode
-            rows = (pairs[utterance] for utterance in batch)
-            return [[encode(x, lang), encode(y, target)] for x, y, lang, target in rows]
+    def _share(self, raw: Path, job: Job) -> Iterator[Item]:
+        """The job's utterances of a set, dealt in turns, with the languages of their translations
+        as `target`, and as length the tokens of these."""
+        fields = ["text.src", "text.tgt", "utt2lang"]
+        targets = iter_targets(raw, (key for key, _ in trained_on(raw, fields)), self.target_lang)
+        rows = zip(trained_on(raw, fields), targets, strict=True)
+        mine = itertools.islice(rows, job.number - 1, None, job.count)
+        for batch in itertools.batched(mine, BATCH_TEXTS):
+            lengths = self.tokenizer.lengths([values["text.tgt"] for (_, values), _ in batch])
+            for ((utterance, values), (_, target)), length in zip(batch, lengths, strict=True):
+                yield Item((utterance,), length, values | {"target": target})
 
-        arks.write(lengths, read, self._score)
+    def _read(self, batch: Sequence[Item]) -> list[list[list[int]]]:
+        """Tokens of both texts of every utterance."""
+        encode = self.tokenizer.encode
+        rows = [item.values for item in batch]
+        return [
+            [encode(row["text.src"], row["utt2lang"]), encode(row["text.tgt"], row["target"])]
+            for row in rows
+        ]
 
     @torch.no_grad()
     def _score(
-        self, batch: list[str], pairs: list[list[list[int]]]
+        self, batch: Sequence[Item], pairs: list[list[list[int]]]
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance of a batch, given its tokens (source, target), with its states."""
         x, y = (self._pad(side) for side in zip(*pairs, strict=True))
         with autocast(self.device):
             states = self.teacher.translate(x, y)
         rows = states.float().cpu().numpy()
-        for utterance, row, length in zip(batch, rows, y.lengths.tolist(), strict=True):
-            yield utterance, row[:length]
+        for item, row, length in zip(batch, rows, y.lengths.tolist(), strict=True):
+            yield item.utterances[0], row[:length]
 
     def _pad(self, tokens: tuple[list[int], ...]) -> Sequences:
         rows = [torch.tensor(row) for row in tokens]

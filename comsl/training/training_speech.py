@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.corpora.kaldi import read_table
+from comsl.corpora.kaldi import iter_table
 
 
 def describe_speech(args: argparse.Namespace) -> dict[str, list[str] | float]:
@@ -14,12 +14,9 @@ def describe_speech(args: argparse.Namespace) -> dict[str, list[str] | float]:
     ]
     if args.speech_encoder is None or not tables:
         return {}
-    known = {"languages": sorted({lang for table in tables for lang in _values(table)})}
+    known = {"languages": sorted({lang for table in tables for _, lang in iter_table(table)})}
     lengths = [table.with_name("utt2dur") for table in tables]
     if all(table.is_file() for table in lengths):
-        known["longest"] = max(float(seconds) for table in lengths for seconds in _values(table))
+        seconds = (float(value) for table in lengths for _, value in iter_table(table))
+        known["longest"] = max(seconds)
     return known
-
-
-def _values(table: Path) -> set[str]:
-    return set(read_table(table).values())
