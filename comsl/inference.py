@@ -45,7 +45,9 @@ def load_model(checkpoint: Path | str) -> ComSLModel:
         return load_packed(checkpoint)
     args = read_config(checkpoint)
     if not hasattr(args, "language_model"):
-        raise DataError(f"{checkpoint}: of Whisper alone, which comsl.bin.decode_whisper decodes")
+        raise DataError(
+            f"{checkpoint}: a fine-tuned Whisper, which comsl.bin.decode_whisper decodes"
+        )
     lora = bool(lora_conf(args))  # of what is frozen the checkpoint has nothing
     args.language_model_conf = args.language_model_conf | {"from_scratch": not lora}
     # The teacher is training's alone.

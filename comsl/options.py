@@ -74,7 +74,9 @@ def check_experiment(options: Options) -> None:
             f"--tag names a folder: letters, digits, points, hyphens and underscores, not '{tag}'"
         )
     if re.fullmatch(TAKEN, tag):
-        raise DataError(f"--tag: the recipe has a folder '{tag}' already, which is no experiment")
+        raise DataError(
+            f"--tag: the recipe has a folder '{tag}' already, which is not an experiment"
+        )
     for name in CONFIGS:
         _check_file(name, options[name])
         if options[name]:

@@ -142,7 +142,8 @@ def join(out: Path, num_jobs: int) -> None:
         )
     if odd := [part.name for part in parts if _made_from(part) != _made_from(parts[0])]:
         raise DataError(
-            f"{out}/parts: {' '.join(odd)} made from other files or options than 1: run them again"
+            f"{out}/parts: {' '.join(odd)} made from other files or options than part 1: run them"
+            " again"
         )
     files = {
         file.relative_to(part)

@@ -22,7 +22,7 @@ def read_settings(path: Path) -> dict:
         raise DataError(f"{path}: write settings as lines `name: value`")
     for name, value in _values(settings):
         if isinstance(value, float) and not math.isfinite(value):
-            raise DataError(f"{path}: {name} is {value}, no number to work with")
+            raise DataError(f"{path}: {name} is {value}, not a finite number")
     return settings
 
 

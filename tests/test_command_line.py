@@ -115,8 +115,8 @@ def test_a_schedule_that_is_not_told_ends_with_the_training(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("optim_conf: {lr: .nan}", "optim_conf.lr is nan, no number to work with"),
-        ("optim_conf: {betas: [0.9, .inf]}", "optim_conf.betas is inf, no number"),
+        ("optim_conf: {lr: .nan}", "optim_conf.lr is nan, not a finite number"),
+        ("optim_conf: {betas: [0.9, .inf]}", "optim_conf.betas is inf, not a finite number"),
         ("- 1", "write settings as lines `name: value`"),
     ],
 )

@@ -197,7 +197,9 @@ def test_an_interrupted_part_alone_is_redone(run, tmp_path, monkeypatch):
     run(*jobs, 1)
     run(*jobs, 2, "--beam_size", 1)
     complaint = run("join_parts", two, "--num_jobs", 2)
-    assert complaint.startswith(f"error: {two}/parts: 2 made from other files or options than 1")
+    assert complaint.startswith(
+        f"error: {two}/parts: 2 made from other files or options than part 1"
+    )
     run(*jobs, 2)
     assert run("join_parts", two, "--num_jobs", 2) == ""
     check_same(two, one)

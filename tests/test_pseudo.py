@@ -91,7 +91,7 @@ def test_sentences_are_compared_without_case_punctuation_and_spaces():
 
 def test_nothing_left_or_nothing_to_compare_with(raw):
     known = read_known(raw / "train", "dev test")
-    with pytest.raises(DataError, match=r"none may be used: fr_a-2 \(the same .* in dev\)"):
+    with pytest.raises(DataError, match=r"no utterance is left: fr_a-2 \(the same .* in dev\)"):
         leave_out(kaldi.read_dir(raw / "dev"), known)
     (raw / "test").rename(raw / "elsewhere")
     with pytest.raises(DataError, match="test: no such directory"):
@@ -168,4 +168,4 @@ def test_further_sets_repeat_nothing_of_dev_and_test(raw):
     assert "fr_a-1\tfr\tthe same utterance is in train\n" in reasons
     done = run_tool("combine_sets", *options, raw / "tst-COMMON", check=False)
     assert done.returncode == 1
-    assert "tst-COMMON: none may be used: fr_a-3 (the same utterance is in tst-" in done.stderr
+    assert "tst-COMMON: no utterance is left: fr_a-3 (the same utterance is in tst-" in done.stderr

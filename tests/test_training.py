@@ -143,7 +143,10 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         (["--component_lr", "adapter=1e-3"], "component_lr: adapter is a number, not '1e-3'; to"),
         (["--component_lr", "adapter=.nan"], "component_lr: adapter is a finite number, not nan"),
         (["--component_lr", "adapter=fast"], "component_lr: adapter is a number, not 'fast'"),
-        (["--component_lr", "decoder=0.1"], "decoder is none of this model's components, speech_e"),
+        (
+            ["--component_lr", "decoder=0.1"],
+            "decoder is not one of this model's components, speech_e",
+        ),
         (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: params lr"),
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
         (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),

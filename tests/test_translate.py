@@ -159,7 +159,7 @@ def test_a_bad_recording_is_one_line_and_ends_no_other(model, talks, tmp_path, m
         ("--lang xx", 1, "unknown language code 'xx'"),
         ("--lang ru", 1, "'ru' isn't one of the model's: fr it"),
         ("--target_lang de", 1, "doesn't translate into 'de', but into: en"),
-        ("--target_lang de --system whisper", 1, "English alone, not into 'de'"),
+        ("--target_lang de --system whisper", 1, "English only, not into 'de'"),
         ("--dtype int8 --system whisper", 1, "--dtype int8 is for ComSL's model"),
         ("--output_dir README.md", 1, "README.md"),
         ("--format doc", 2, "invalid choice: 'doc'"),

@@ -182,7 +182,7 @@ def test_every_unusable_row_has_its_reason(audio: Path) -> None:
     assert set(read(out, "text.src", "train_fr").values()) == {"un", "vingt"}
     found = list(reasons(out).items())
     for where, reason in [
-        ("t.tsv:7", "'0,5' is no time in seconds"),
+        ("t.tsv:7", "'0,5' is not a time in seconds"),
         ("t.tsv:8", "split 'valid': it takes train, dev or test, or nothing"),
         ("t.tsv:9", "no translation, which test needs"),
         ("t.tsv:10", "neither transcript nor translation"),
@@ -245,7 +245,7 @@ def test_nothing_is_lost_in_a_folder_that_is_not_stage_1s(audio: Path) -> None:
     elsewhere = audio.with_name("mine")
     elsewhere.mkdir()
     (elsewhere / "a recording.wav").touch()
-    with pytest.raises(DataError, match="isn't what this stage makes"):
+    with pytest.raises(DataError, match="which did not make it"):
         tsv.prepare(table, ["fr"], "en", elsewhere, 20, 2, 0.0)
     assert (elsewhere / "a recording.wav").is_file()
     (audio / "dropped.tsv").touch()  # as if it were stage 1's

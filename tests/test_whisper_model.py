@@ -129,7 +129,7 @@ def test_what_cannot_be_trained_is_refused(weights):
     with pytest.raises(DataError, match="w_st and w_asr are both 0"):
         build(weights, w_st=0)
     dims = ModelDimensions(80, 1500, 16, 2, 2, 51864, 448, 16, 2, 1)
-    with pytest.raises(DataError, match="English alone"):
+    with pytest.raises(DataError, match="English only"):
         WhisperModel(WhisperEncoder(str(weights)), Whisper(dims))
     batch = batch_of([0, 1])
     batch["target"] = torch.full((2, 23), 7)

@@ -54,7 +54,7 @@ class WhisperModel(AbsESPnetModel):
     ):
         super().__init__()
         if not whisper.is_multilingual:
-            raise DataError("this Whisper knows English alone: choose one without '.en'")
+            raise DataError("this Whisper knows English only: choose one without '.en'")
         self.weights = {task: w for task, w in (("st", w_st), ("asr", w_asr)) if w}
         if not self.weights:
             raise DataError("model_conf: w_st and w_asr are both 0, nothing would be learnt")

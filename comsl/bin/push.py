@@ -29,7 +29,7 @@ def main() -> None:
         hub.create_repo(args.hf_repo, exist_ok=True)
         done = hub.upload_folder(repo_id=args.hf_repo, folder_path=args.model)
     except (HfHubHTTPError, TransportError, ValueError) as error:
-        raise DataError(f"{args.hf_repo}: the hub took nothing: {error}") from None
+        raise DataError(f"{args.hf_repo}: the hub refused the upload: {error}") from None
     print(f"{args.model} -> {done.repo_url}")
 
 

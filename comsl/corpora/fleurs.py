@@ -54,7 +54,7 @@ class Hub:
             if row["id"].isdecimal():
                 yield Row(int(row["id"]), row["file"], clean(row["text"]))
             else:
-                fault = f"'{row['id']}' is no number of a sentence"
+                fault = f"'{row['id']}' is not the number of a sentence"
                 dropped.append(Dropped(f"{table.name}:{line}", self.lang, fault))
 
     @contextmanager

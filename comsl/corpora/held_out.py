@@ -61,7 +61,7 @@ def leave_out(tables: Tables, known: HeldOut) -> tuple[Tables, list[Dropped]]:
     DataError: nothing is left."""
     tables, dropped = without(tables, repeats(tables, known))
     if not tables["utt2lang"]:
-        raise DataError(f"none may be used: {dropped[0]}, and so on for all")
+        raise DataError(f"no utterance is left: {dropped[0]}, and so on for all")
     return tables, dropped
 
 
@@ -82,7 +82,7 @@ def usable(folder: Path, train: Path, known: HeldOut, dropped: list[Dropped]) ->
         yield utterance, row
         number += 1
     if not number:
-        raise DataError(f"{folder}: none may be used: {dropped[before]}, and so on for all")
+        raise DataError(f"{folder}: no utterance is left: {dropped[before]}, and so on for all")
 
 
 def repeats(tables: Tables, known: HeldOut) -> dict[str, str | None]:

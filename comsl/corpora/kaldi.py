@@ -121,7 +121,7 @@ def atomic_dir(folder: Path | str, sign: str = "") -> Iterator[Path]:
     folder = Path(os.path.realpath(folder)) if os.path.islink(folder) else Path(folder)
     if folder.is_dir() and not (folder / sign).exists() and any(folder.iterdir()):
         raise DataError(
-            f"{folder} exists, and isn't what this stage makes, which would take its place: move it"
+            f"{folder} exists, and this stage, which did not make it, would replace it: move it"
             " away, or choose another name with --recipe"
         )
     temporary, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
@@ -321,7 +321,7 @@ def check_duration(seconds: str) -> None:
     except ValueError:
         good = False
     if not good:
-        raise DataError(f"'{seconds}' is no duration in seconds")
+        raise DataError(f"'{seconds}' is not a duration in seconds")
 
 
 def _check_file(path: str) -> None:

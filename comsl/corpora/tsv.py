@@ -179,7 +179,7 @@ def _seconds(cell: str) -> float | None:
     if not cell:
         return None
     if not re.fullmatch(r"\d+(\.\d*)?", cell):
-        raise DataError(f"'{cell}' is no time in seconds")
+        raise DataError(f"'{cell}' is not a time in seconds")
     return float(cell)
 
 

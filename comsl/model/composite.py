@@ -146,7 +146,7 @@ class ComSLModel(AbsESPnetModel):
             self.erm_layer = matched_layer(layers)
         if not 1 <= self.erm_layer <= layers:
             raise DataError(
-                f"erm_layer: {self.erm_layer} is none of the encoder's layers, 1 to {layers}"
+                f"erm_layer: {self.erm_layer} is not one of the encoder's layers, 1 to {layers}"
             )
         self.speech_encoder = speech_encoder
         self.adapter = adapter

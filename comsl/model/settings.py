@@ -66,7 +66,7 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
             if loss.aligns and self.weights[name] and not self.w_ctc:
                 raise DataError(f"w_{name} needs the CTC head's alignment: set w_ctc")
         if not 0 < self.mask_probability <= 1:
-            raise DataError(f"mask_probability: {self.mask_probability} is no share above 0")
+            raise DataError(f"mask_probability: {self.mask_probability} is not a share above 0")
 
     @property
     def weights(self) -> dict[str, float]:

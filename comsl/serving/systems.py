@@ -124,14 +124,14 @@ def load_system(
         raise DataError(f"no system '{name}': there are {' '.join(SYSTEMS)}")
     if name != "whisper" and model is None and not DEFAULT_MODEL.exists():
         raise DataError(
-            "comsl comes without a model so far: name one with --model (an experiment's folder, a"
+            "the model that comes with comsl is missing: name one with --model (an experiment, a"
             " packed model, or the id of one on the Hugging Face hub), or use --system whisper"
         )
     device = choose_device(device)
     heard = WhisperSystem(whisper, device)
     if name == "whisper":
         if target_lang not in (None, heard.target_lang):
-            raise DataError(f"Whisper translates into English alone, not into '{target_lang}'")
+            raise DataError(f"Whisper translates into English only, not into '{target_lang}'")
         if dtype is not None:
             raise DataError(f"--dtype {dtype} is for ComSL's model; Whisper has no choice")
         return heard, heard

@@ -146,7 +146,7 @@ class ComSLTask(AbsTask):
                 raise DataError(f"component_lr: {component} is a number, not {lr!r}")
             if component not in components:
                 raise DataError(
-                    f"component_lr: {component} is none of this model's components,"
+                    f"component_lr: {component} is not one of this model's components,"
                     f" {', '.join(components)}"
                 )
         check_settings("optim_conf", abs_task.optim_classes[args.optim], args.optim_conf)
