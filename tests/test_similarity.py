@@ -156,8 +156,12 @@ def test_average_counts_utterances_alike():
     assert found["aligned"] == {"fr": 0.5, "it": 0.5, "all": 0.5}
     assert found["unaligned"] == {"fr": 0.1, "it": 0.25, "all": 0.2}
     assert found["difference"] == {"fr": 0.4, "it": 0.25, "all": 0.3}
-    with pytest.raises(DataError, match="no utterance has two words"):
-        average({"fr": {"b": None}})
+
+
+def test_a_set_of_one_word_each_has_a_table_without_means():
+    nothing = average({"fr": {"b": None}}) | {"set": "test", "layer": 1}
+    assert report.similarity_table(nothing).rows[0] == ["utterances", 0]
+    assert report.similarity_table(nothing).rows[3] == ["difference", ""]
 
 
 def write_experiment(folder, model, tiny_lm) -> None:

@@ -7,6 +7,7 @@ one, takes them in.
 """
 
 import json
+import logging
 from pathlib import Path
 
 from comsl.cli import command, new_parser
@@ -41,6 +42,8 @@ def main() -> None:
         means[lang] = {key: tuple(map(float, row.split())) or None for key, row in rows.items()}
         panels |= dict(map(load_panels, sorted(table.parent.glob("*.npz"))))
     results = {"set": args.set, "layer": layers.pop()} | average(means)
+    if not results["utterances"]["all"]:
+        logging.warning("no utterance of %s has two words that are aligned: no means", args.set)
     write(args.out, panels, results)
 
 

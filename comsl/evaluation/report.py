@@ -252,7 +252,7 @@ def similarity_table(results: Mapping) -> Table:
     """What stage 10's similarity.json says."""
     kinds = ("utterances", "aligned", "unaligned", "difference")
     langs = list(results["utterances"])
-    rows = [[kind, *(results[kind][lang] for lang in langs)] for kind in kinds]
+    rows = [[kind, *(results[kind].get(lang, "") for lang in langs)] for kind in kinds]
     title = f"Similarity of speech and transcript, {results['set']} set"
     note = SIMILARITY_NOTE.format(layer=results["layer"])
     return Table(title, ["", *langs], rows, decimals=3, note=note)

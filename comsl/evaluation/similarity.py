@@ -148,19 +148,19 @@ def average(means: Mapping[str, Mapping[str, tuple[float, float] | None]]) -> di
     """Language -> utterance -> its `Similarity.means`, as similarity.json has them: `utterances`,
     `aligned`, `unaligned` and their `difference`, by language and of all utterances (`all`).
 
-    Utterances count alike, however long they are. DataError: none has two words that are aligned.
+    Utterances count alike, however long they are; one without two words that are aligned doesn't
+    count, and what none counts for has no means.
     """
     found = {lang: [pair for pair in table.values() if pair] for lang, table in means.items()}
     found["all"] = [pair for pairs in found.values() for pair in pairs]
-    if not found["all"]:
-        raise DataError("no utterance has two words that are aligned: nothing to compare")
+    counts = {lang: len(pairs) for lang, pairs in found.items() if pairs or lang == "all"}
     found = {lang: np.array(pairs) for lang, pairs in found.items() if pairs}
 
     def by_lang(value) -> dict[str, float]:
         return {lang: round(float(value(pairs).mean()), 4) for lang, pairs in found.items()}
 
     return {
-        "utterances": {lang: len(pairs) for lang, pairs in found.items()},
+        "utterances": counts,
         "aligned": by_lang(lambda pairs: pairs[:, 0]),
         "unaligned": by_lang(lambda pairs: pairs[:, 1]),
         "difference": by_lang(lambda pairs: pairs[:, 0] - pairs[:, 1]),

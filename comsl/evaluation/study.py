@@ -130,16 +130,19 @@ def read_cost(experiment: Path) -> Cost:
 
 def read_similarity(paths: Sequence[Path], split: str) -> dict[str, float] | None:
     """Means over the utterances of all folds (`aligned`, `unaligned`, `difference`), from what
-    stage 10 wrote of each; None where one has nothing of this set."""
+    stage 10 wrote of each; None where one has nothing of this set, or all have no utterance."""
     if not all(path.is_file() for path in paths):
         return None
     folds = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if any(fold["set"] != split for fold in folds):
         return None
     total = sum(fold["utterances"]["all"] for fold in folds)
+    if not total:
+        return None
 
     def mean(kind: str) -> float:
-        return sum(fold[kind]["all"] * fold["utterances"]["all"] for fold in folds) / total
+        counted = (fold for fold in folds if fold["utterances"]["all"])
+        return sum(fold[kind]["all"] * fold["utterances"]["all"] for fold in counted) / total
 
     return {kind: round(mean(kind), 4) for kind in ("aligned", "unaligned", "difference")}
 
