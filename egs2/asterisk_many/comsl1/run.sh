@@ -7,7 +7,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --target_lang "en es fr it ru" \
   --max_duration 12 \
   --speech_encoder base \
-  --language_model egs2/debian_l10n/mt1/mbart_small \
+  --language_model comsl/pretrained \
   --lm_config egs2/asterisk_many/comsl1/conf/train_lm.yaml \
   --frozen_config egs2/asterisk_many/comsl1/conf/train_frozen.yaml \
   --train_config egs2/asterisk_many/comsl1/conf/train_joint.yaml \
