@@ -34,13 +34,13 @@ tasks="st asr mt" decode_config=conf/decode.yaml long_form=false
 metrics="bleu chrf" comet_model=Unbabel/wmt22-comet-da published=''
 compare_with='' hf_repo=''
 
-# A study: rows, conf/<study>/<row>.yaml, trained, decoded and compared in place of one model
+# A study, which trains, decodes and compares several models: rows, conf/<study>/<row>.yaml
 study='' study_rows='' study_opts='' study_folds=''
 
 . local/parse_options.sh
 . ./path.sh
 . ./cmd.sh
-if [ -n "$override" ]; then # what its files say under `run`
+if [ -n "$override" ]; then # its files set options under `run`
   changes=$(python -m comsl.bin.overrides "$override")
   read_settings <(echo "$changes")
 fi
@@ -63,18 +63,18 @@ if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher${train_set#train}
 sharded=$dumpdir/$recipe/shards_of_$(basename "$encoder")
 
-# conf/train_asterisk_joint.yaml with conf/modality_gap/waco.yaml is asterisk_joint_modality_gap_waco.
+# conf/train_asterisk_joint.yaml with conf/modality_gap/waco.yaml makes the experiment asterisk_joint_modality_gap_waco.
 changed=${override##* } # the last one
 if [ -n "$changed" ]; then changed=_$(basename "$(dirname "$changed")")_$(basename "$changed" .yaml); fi
 experiment=$exp/${tag:-$(basename "${train_config#*train_}" .yaml)$changed}
 frozen=$exp/$(basename "${frozen_config#*train_}" .yaml)$changed
 if [ -n "$tag" ] || [ "$frozen" = "$experiment" ]; then frozen=${experiment}_frozen; fi
-translator=$exp/lm_train/interpolated.pth # of text
+translator=$exp/lm_train/interpolated.pth # the text translation model
 decoded=$experiment/$(basename "$decode_config" .yaml)
 talks=${decoded}_long_form
 report=$exp/report
 if [ -n "$override$tag" ]; then report=$experiment/report; fi
-first_set=${test_set%% *} # cards, studies and stage 10 are of this one
+first_set=${test_set%% *} # which cards, studies and stage 10 use
 tested=(--raw "$raw" --set "$test_set" --langs "$langs")
 
 if [ -n "$study" ]; then
@@ -99,14 +99,14 @@ train() {
   if [ -n "$deepspeed_config" ]; then command+=(--use_deepspeed true --deepspeed_config "$deepspeed_config"); fi
   if $auto_batch; then command+=(--auto_batch true); fi
   if [ $((num_nodes * ngpu)) -gt 1 ]; then command+=(--multiprocessing_distributed true); fi # a process for each GPU
-  if [ "$num_nodes" -gt 1 ]; then # srun starts each machine's, they find each other by a file
+  if [ "$num_nodes" -gt 1 ]; then # srun starts it on every machine, and a file tells them of each other
     command=(srun --export=ALL "${command[@]}" --dist_launcher slurm
       --dist_init_method "file://$(realpath -m "$exp")/.dist_init_$(date +%s%N)")
   fi
   $cuda_cmd --gpu "$ngpu" --num_nodes "$num_nodes" "$exp/logs/$1.log" "${command[@]}"
 }
 
-# What a training can't be is said before the first of them runs.
+# Faults in configurations are found before the first training runs.
 check_trainings() {
   python -m comsl.bin.check_trainings "$@" --whisper "$whisper_config" --override "$override" \
     --raw "$raw" --sets "$pseudo_set $further_sets"
@@ -181,8 +181,8 @@ if run_stage 4 "further training data: pseudo translations, sets of stage 1"; th
   fi
 fi
 
-# States of the frozen speech encoder and of the frozen language model: only stages 6 and 8 train on them. Deleted to
-# save disk, they are made again when something has to be trained.
+# States of the frozen speech encoder and of the frozen language model: only stages 6 and 8 train on them. They
+# may be deleted to save disk, and are made again when something has to be trained.
 cache_states() { # [--deletable]
   if $dry_run && [ $# -eq 0 ]; then return; fi # shown before
   once "$encoder" --earlier here "$@" from "$raw" "$raw/$train_set" "$exp/lm_start" \
@@ -253,7 +253,7 @@ if run_stage 7 "decoding: ST, and ASR and MT by the same model; likelihood of th
 fi
 
 if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the true transcript"; then
-  baseline=(--raw "$raw" --sets "$test_set" --langs "$langs" --decode_config "$decode_config")
+  baseline=("${tested[@]}" --decode_config "$decode_config")
   once "$exp/whisper-zero-shot" from "$raw" by test_set langs target_lang decode_config whisper_model -- \
     share whisper OUT python -m comsl.bin.decode_whisper "${baseline[@]}" --target_lang "$target_lang" \
     --whisper_model "$whisper_model"
@@ -272,7 +272,7 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
       share whisper_fine_tuned OUT python -m comsl.bin.decode_whisper "${baseline[@]}" \
       --whisper_model "$tuned/whisper.pt"
   fi
-  text=(--model "$exp/lm_train" "${tested[@]}" --decode_config "$decode_config")
+  text=(--model "$exp/lm_train" "${baseline[@]}")
   once "$exp/cascade" from "$raw" "$translator" "$exp/whisper-zero-shot" by test_set langs decode_config -- \
     share cascade OUT python -m comsl.bin.decode "${text[@]}" --transcripts "$exp/whisper-zero-shot"
   once "$exp/mt-true-transcript" from "$raw" "$translator" by test_set langs decode_config -- \

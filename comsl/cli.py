@@ -59,6 +59,13 @@ def new_parser(text: str, **settings) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=text, formatter_class=OptionHelp, **settings)
 
 
+def add_sets(parser: argparse.ArgumentParser, what: str) -> None:
+    """`--raw`, `--set` and `--langs`. what: what the command does with these sets."""
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
+    parser.add_argument("--set", default="test", help=f'{what}, such as "test"')
+    parser.add_argument("--langs", required=True, help='their languages, such as "fr it"')
+
+
 def corpus_parser(text: str, out: str) -> argparse.ArgumentParser:
     """The options of all tools that prepare a corpus. text: what the tool does; out: default."""
     parser = new_parser(text, allow_abbrev=False)

@@ -1,7 +1,7 @@
 # Sourced by run.pl and slurm.pl, which run a command, or an array of them, and end non-zero if one of them does:
 #   run.pl | slurm.pl [--dry_run] [--gpu N] [--num_nodes N] [--cpus_per_gpu N] [JOB=1:n] LOG COMMAND...
 # JOB in LOG and COMMAND stands for the number of the job; --gpu and --cpus_per_gpu are of each job, on each of its
-# machines. --dry_run prints what would be run or submitted. Whoever ends run.pl or slurm.pl ends the jobs.
+# machines. --dry_run prints what would be run or submitted. A signal that ends run.pl or slurm.pl ends the jobs too.
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # for those who source it
 

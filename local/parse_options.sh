@@ -1,5 +1,5 @@
-# Sourced by run.sh, Kaldi's idiom: every variable that help.txt names as `--name` is an option. A default that is a
-# number, a whole number or true/false says that the value must be one too; of two values the last one wins.
+# Sourced by run.sh, Kaldi's idiom: every variable that help.txt names as `--name` is an option. Where
+# the default is a number, a whole number, or true or false, the value must be one too. Of two values the last one wins.
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the options
 

@@ -32,5 +32,5 @@ id=''
 exec {submitted}< <(trap '' INT TERM HUP && exec "${submit[@]}" <<<"$script") # ends as the jobs do
 waiting=$!
 trap cancel INT TERM HUP
-read -r id <&"$submitted" || true # nothing if sbatch refuses; it has said why
-wait "$waiting"
+read -r id <&"$submitted" || exit 1 # sbatch has said why it refuses
+wait "$waiting" || { echo "error: Slurm's job $id failed, its log is $log" >&2 && exit 1; }

@@ -32,7 +32,7 @@ COMMANDS = {
     " --shard_utts 2 --batch_seconds 4",
     "extract_teacher": "--raw {raw} --sets 'test_fr test_it' --language_model {lm} --shard_utts 3",
     "translate_text": "--model {lm_train} --raw {raw} --data {raw}/new_fr {raw}/new_it",
-    "decode_whisper": f"--raw {{raw}} --sets '{FURTHER}' --langs 'fr it'"
+    "decode_whisper": f"--raw {{raw}} --set '{FURTHER}' --langs 'fr it'"
     " --whisper_model {whisper} --beam_size 2 --batch_size 2",
     "align_words": "--raw {raw} --langs 'fr it' --whisper_model {whisper}",
     "similarity": "--model {experiment} --compare_with {experiment} --raw {raw} --langs 'fr it'"

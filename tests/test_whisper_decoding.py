@@ -83,7 +83,7 @@ def refuse(command: str, *options) -> str:
 
 
 def test_decode_whisper_refuses(raw, tmp_path):
-    options = ["--raw", raw, "--sets", "test", "--out", tmp_path / "zero"]
+    options = ["--raw", raw, "--set", "test", "--out", tmp_path / "zero"]
     assert "unknown language code 'xx'" in refuse("decode_whisper", *options, "--langs", "xx")
     assert "test_it/wav.scp: no such file" in refuse("decode_whisper", *options, "--langs", "it")
     wrong = [*options, "--langs", "fr", "--tasks", "st mt"]

@@ -212,7 +212,7 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
     assert "decoder.blocks.0.cross_attn.key.weight" in moved
     assert "bleu" in read_run(trained).valid
 
-    options = ["--raw", data.parent, "--sets", "test", "--langs", "fr"]
+    options = ["--raw", data.parent, "--set", "test", "--langs", "fr"]
     options += ["--beam_size", "2", "--batch_size", "3"]
     options += ["--out", tmp_path / "decoded", "--whisper_model", path]
     run_tool("decode_whisper", *options)

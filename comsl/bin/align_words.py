@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, check_window, open_waves
@@ -18,9 +18,7 @@ from comsl.read_ahead import read_ahead
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add = parser.add_argument
-    add("--raw", required=True, type=Path, help="folder with <set>_<lang> (stage 2)")
-    add("--set", default="test", help="the set to align")
-    add("--langs", required=True, help='Common Voice codes, such as "es fr"')
+    add_sets(parser, "set to align")
     add("--whisper_model", default="base", help="name of a Whisper model, or path of a checkpoint")
     add("--out", required=True, type=Path, help="gets <set>_<lang>/words.ctm")
     add_options(parser)

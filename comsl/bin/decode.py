@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
@@ -21,9 +21,7 @@ def main() -> None:
     """Command-line entry."""
     parser = new_parser(__doc__)
     parser.add_argument("--model", required=True, help="experiment, checkpoint or packed model")
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help='sets to decode, such as "test"')
-    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
+    add_sets(parser, "sets to decode")
     parser.add_argument(
         "--tasks", default="st asr mt", help='what to decode, of "st", "asr" and "mt"'
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.errors import DataError
@@ -29,9 +29,7 @@ def main() -> None:
     parser = new_parser(__doc__)
     parser.add_argument("--model", required=True, help="experiment, checkpoint or packed model")
     parser.add_argument("--data", type=Path, required=True, help="folder of talks (stage 1)")
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help='sets to decode, such as "test"')
-    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
+    add_sets(parser, "sets to decode")
     parser.add_argument("--decode_config", type=Path, required=True, help="YAML: beam and batch")
     parser.add_argument(
         "--out",

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import atomic_dir, read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.waves import open_waves
@@ -19,9 +19,7 @@ TASKS = ("st", "asr")
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add = parser.add_argument
-    add("--raw", required=True, type=Path, help="folder with <set>_<lang> (stage 2)")
-    add("--sets", required=True, help='sets to decode, such as "test"')
-    add("--langs", required=True, help='Common Voice codes, such as "es fr"')
+    add_sets(parser, "sets to decode")
     add("--tasks", default="st asr", help='what to decode: "st", "asr" or both')
     add(
         "--target_lang", default="en", help="other than English: published Whisper only transcribes"
@@ -49,7 +47,7 @@ def main() -> None:
             "Whisper translates into English only: no translation into '%s'", args.target_lang
         )
         tasks = ["asr"]  # for the cascade
-    sets = test_sets(args.raw, args.sets, args.langs)
+    sets = test_sets(args.raw, args.set, args.langs)
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
 
     def work(part: Path, job: Job) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.targets import read_targets
@@ -20,9 +20,7 @@ def main() -> None:
     """One utterance at a time: its neighbours can't matter."""
     parser = new_parser(__doc__)
     parser.add_argument("--model", required=True, help="experiment, checkpoint or packed model")
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the sets (stage 2)")
-    parser.add_argument("--set", default="test", help='sets to score, such as "test"')
-    parser.add_argument("--langs", required=True, help='languages, such as "fr it"')
+    add_sets(parser, "sets to score")
     parser.add_argument("--out", type=Path, required=True, help="<out>/<set>_<lang>/nll.st")
     add_options(parser)
     args = parser.parse_args()

@@ -5,17 +5,15 @@ import json
 import logging
 from pathlib import Path
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.errors import DataError
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     parser.add_argument("--recipe", required=True, help="name of the recipe, for the titles")
-    parser.add_argument("--raw", required=True, type=Path, help="folder with <set>_<lang>")
+    add_sets(parser, "sets to score")
     parser.add_argument("--data", type=Path, help="stage 1's folder, for the sets' published sizes")
-    parser.add_argument("--set", required=True, help='the sets that were decoded: "test"')
-    parser.add_argument("--langs", required=True, help='Common Voice codes: "es fr"')
     parser.add_argument("--target_lang", default="en", help="language of the translations, or all")
     parser.add_argument(
         "--system",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from comsl.cli import command, new_parser
+from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
 from comsl.corpora.waves import Wave, open_waves
@@ -32,10 +32,8 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", required=True, help="experiment, checkpoint or packed model")
     add("--compare_with", help="another one, whose matrices stand to the left of the model's")
-    add("--raw", type=Path, required=True, help="folder with <set>_<lang>")
+    add_sets(parser, "set to look at")
     add("--alignment", type=Path, required=True, help="folder with <set>_<lang>/words.ctm")
-    add("--set", default="test", help="the set to look at")
-    add("--langs", required=True, help='languages, such as "fr it"')
     add("--out", type=Path, required=True, help="gets <set>_<lang>/similarity.<layer>")
     add_options(parser)
     return parser.parse_args()
