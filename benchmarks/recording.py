@@ -1,10 +1,11 @@
 """What is lost where clips stand in a long recording, by the model that comes with the package.
 
 The prompts of each language's development set are joined, with gaps of 1 to 3 seconds between them:
-silence, faint noise, hiss, and chords. `comsl translate` finds out the language of these
-recordings and translates them. Their texts, cut at the references' boundaries, are scored beside
-those of the clips one by one, as stage 7 decodes them; where cues begin and end, beside where
-prompts do. At last the language of every clip by itself is found out.
+silence in one recording, and in another silence, faint noise, hiss and chords in turn. `comsl
+translate` finds out the language of these recordings and translates them. Their texts, cut at the
+references' boundaries, are scored beside those of the clips one by one, as stage 7 decodes them,
+BLEU as the mean over the languages; where cues begin and end, beside where prompts do. At last the
+language of every clip by itself is found out.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -58,22 +60,24 @@ def chords(seconds: int) -> np.ndarray:
     return 0.05 * sum(np.sin(phase * ratio) for ratio in (1, 1.25, 1.5))
 
 
-def gaps(draw: np.random.Generator):
-    """What stands between the prompts, again and again."""
-    noise = draw.standard_normal(3 * RATE)
-    for kind in cycle([np.zeros(3 * RATE), 10 ** (-80 / 20) * noise, chords(3), 0.003 * noise]):
+def gaps(quiet: bool) -> Iterator[np.ndarray]:
+    """What stands between the prompts, again and again, the same every time."""
+    draw = np.random.default_rng(0)
+    noise, silence = draw.standard_normal(3 * RATE), np.zeros(3 * RATE)
+    kinds = [silence, 10 ** (-80 / 20) * noise, chords(3), 0.003 * noise]
+    for kind in cycle([silence] if quiet else kinds):
         yield kind[: draw.integers(RATE, 3 * RATE)].astype(np.float32)
 
 
-def join(options: argparse.Namespace, lang: str) -> Joined:
-    """A language's prompts as one recording, the same every time."""
+def join(options: argparse.Namespace, lang: str, quiet: bool) -> Joined:
+    """A language's prompts as one recording; quiet: with nothing but silence between them."""
     paths, texts = (
         read_table(options.raw / f"dev_{lang}" / name) for name in ("wav.scp", "text.tgt")
     )
     keys = list(paths)[: options.utterances]
     clips = [read_wave(key, paths[key]) for key in keys]
     parts, places, position = [], [], 0
-    for clip, gap in zip(clips, gaps(np.random.default_rng(0)), strict=False):
+    for clip, gap in zip(clips, gaps(quiet), strict=False):
         heard = np.flatnonzero(levels(clip, STEP) > SILENCE) * STEP
         places.append(((position + heard[0]) / RATE, (position + heard[-1] + STEP) / RATE))
         parts += [clip, gap]
@@ -117,37 +121,51 @@ def bleu(texts: list[str], references: list[str]) -> float:
     return bleu_metric("en").corpus_score(texts, [references]).score
 
 
+def compare(
+    recordings: dict[str, Joined], written: dict[str, dict]
+) -> tuple[float, list[bool], int]:
+    """Mean BLEU of the recordings' texts; of their cues, what `edges` finds."""
+    from comsl.evaluation.resegmentation import resegment
+
+    scores, near, outside = [], [], 0
+    for lang, recording in recordings.items():
+        pieces = resegment(written[lang]["text"], recording.references, "en")
+        scores.append(bleu(pieces, recording.references))
+        found, cues = edges(recording.places, written[lang]["segments"])
+        near, outside = near + found, outside + cues
+    return float(np.mean(scores)), near, outside
+
+
 def main() -> None:
     """Measure and report."""
     options = parse_args()
     import torch
 
-    from comsl.evaluation.resegmentation import resegment
     from comsl.serving.systems import load_system
 
     torch.set_num_threads(options.threads)
-    recordings = {lang: join(options, lang) for lang in options.langs.split()}
-    written = translate(options.model, recordings)
+    langs = options.langs.split()
     system, detector = load_system("comsl", options.model)
-    rows, near, outside, right = [], [], 0, []
-    for lang, recording in recordings.items():
-        clips = recording.clips
-        own = system.generate("st", clips, [lang] * len(clips), batch_size=16, beam_size=BEAM)
-        whole = resegment(written[lang]["text"], recording.references, "en")
-        scores = bleu(whole, recording.references), bleu(own, recording.references)
-        rows.append(row(f"{lang}, as one recording against clips", *scores, "BLEU"))
-        found, cues = edges(recording.places, written[lang]["segments"])
-        near, outside = near + found, outside + cues
+    own, right = [], []
+    for lang in langs:
+        joined = join(options, lang, quiet=True)
+        clips = joined.clips
+        texts = system.generate("st", clips, [lang] * len(clips), batch_size=16, beam_size=BEAM)
+        own.append(bleu(texts, joined.references))
         right += [detector.detect([clip], system.languages) == [lang] for clip in clips]
-    means = (float(np.mean([line[side] for line in rows])) for side in ("ours", "baseline"))
-    rows.append(row("mean", *means, "BLEU"))
-    limit = "%; the baseline is the limit"
-    rows.append(row(f"edges of cues within {NEAR} s", 100 * np.mean(near), EDGES, limit))
+    limit, rows, notes = "%; the baseline is the limit", [], {}
+    for between, quiet in (("silence", True), ("noise and music too", False)):
+        recordings = {lang: join(options, lang, quiet) for lang in langs}
+        written = translate(options.model, recordings)
+        score, near, outside = compare(recordings, written)
+        rows.append(row(f"{between}: one recording against clips", score, np.mean(own), "BLEU"))
+        rows.append(row(f"{between}: edges within {NEAR} s", 100 * np.mean(near), EDGES, limit))
+        notes[f"{between}: cues in gaps"] = outside
+        notes[f"{between}: languages right"] = sum(written[x]["language"] == x for x in langs)
+        seconds = sum(len(recording.wave) for recording in recordings.values()) / RATE
+        notes[f"{between}: minutes"] = round(seconds / 60, 1)
     rows.append(row("clips' language found out", 100 * np.mean(right), RIGHT, limit))
-    told = all(written[lang]["language"] == lang for lang in recordings)
-    minutes = sum(len(recording.wave) for recording in recordings.values()) / RATE / 60
-    notes = {"cues in gaps": outside, "recordings' languages right": told}
-    report(rows, options, notes | {"minutes": round(minutes, 1)})
+    report(rows, options, notes)
 
 
 if __name__ == "__main__":
