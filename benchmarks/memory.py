@@ -84,7 +84,7 @@ def commands(folder: Path, whisper: Path, mbart: Path) -> dict[str, list]:
         "token_lengths": ["--language_model", mbart, both],
         "extract_features": [
             *("--raw", raw, "--sets", "both", "--out", encoder, "--speech_encoder", whisper),
-            *("--language_model", mbart, "--silence", 0),
+            *("--language_model", mbart, "--silence", 0, "--batch_seconds", 10),
         ],
         "extract_teacher": [
             "--raw", raw, "--sets", "both", "--out", teacher, "--language_model", mbart
