@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -472,6 +473,7 @@ def test_jobs_end_with_the_run(made: Driver, backend: str, ctrl_c: bool) -> None
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # as in a terminal
     )
     begun = made.folder / ("waiting" if backend == "local" else "queue")
     while not begun.exists() or begun.read_text().count("\n") < 1 + (backend == "local"):

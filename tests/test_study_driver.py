@@ -40,8 +40,9 @@ def test_a_study_trains_its_rows_on_every_fold_and_compares_them(driver):
     assert "trainable_blocks=0" in values(frozen, "--speech_encoder_conf")
     for words in (never, joint):
         assert "trainable_blocks=0" not in values(words, "--speech_encoder_conf")
-    start = ["exp/asterisk/ablation/5_frozen_frozen"]
-    assert [values(words, "--init_param") for words in (never, frozen, joint)] == [[], [], start]
+    adapter, first_phase = ["exp/asterisk/adapter.pth"], ["exp/asterisk/ablation/5_frozen_frozen"]
+    starts = [values(words, "--init_param") for words in (never, frozen, joint)]
+    assert starts == [adapter, adapter, first_phase]
 
     prepared = [words for tool, words in calls if tool == "prepare_asterisk"]
     assert [values(words, "--fold") for words in prepared] == [[], ["1"]]
