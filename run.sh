@@ -307,7 +307,7 @@ fi
 
 if run_stage 11 "the model packed, with its card, as a folder for the Hugging Face hub"; then
   reads=("$experiment") card=()
-  scores=$report/results.json about=$(dirname "$data_sh")/card.md
+  scores=$report/results.json about=$(dirname "$data_sh")/../card.md
   if [ -f "$scores" ]; then reads+=("$scores") card+=(--report "$scores"); fi
   if [ -f "$about" ]; then reads+=("$about") card+=(--about "$about"); fi
   once "$experiment/packed" from "${reads[@]}" -- \
