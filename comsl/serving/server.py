@@ -260,4 +260,5 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def other(_: Request, error: Exception) -> Response:
-        return refusal(500, "a fault of the server: its log says more")
+        # uvicorn closes the connection after it: a client that kept it would lose its next request.
+        return refusal(500, "a fault of the server: its log says more", {"Connection": "close"})
