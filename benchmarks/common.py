@@ -78,6 +78,24 @@ def matrix_peak(size: int = 2048, repeats: int = 5) -> float:
     return 2 * size**3 / min(times)
 
 
+def dev_clips(raw: Path, lang: str, number: int | None) -> tuple[list, list[str]]:
+    """A language's first so many clips of the development set, None: all, as waves (T,), and their
+    translations."""
+    from comsl.corpora.kaldi import read_table
+    from comsl.corpora.waves import read_wave
+
+    paths, texts = (read_table(raw / f"dev_{lang}" / name) for name in ("wav.scp", "text.tgt"))
+    keys = list(paths)[:number]
+    return [read_wave(key, paths[key]) for key in keys], [texts[key] for key in keys]
+
+
+def english_bleu(texts: list[str], references: list[str]) -> float:
+    """Of translations into English, as the recipes score them."""
+    from comsl.bleu import bleu_metric
+
+    return bleu_metric("en").corpus_score(texts, [references]).score
+
+
 def row(name: str, ours: float, baseline: float, unit: str, better: str = "higher") -> dict:
     """A line of the table. ratio: how many times better ours is."""
     ratio = ours / baseline if better == "higher" else baseline / ours

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import interleave, parser, report, row
-from comsl.corpora.kaldi import read_table
-from comsl.corpora.waves import read_wave
+from benchmarks.common import dev_clips, english_bleu, interleave, parser, report, row
 from comsl.serving.command_line import DTYPES
 
 
@@ -30,18 +28,6 @@ def parse_args() -> argparse.Namespace:
 Clips = dict[str, tuple[list[np.ndarray], list[str]]]  # language -> waves, their translations
 
 
-def read_clips(options: argparse.Namespace) -> Clips:
-    """Those of the development set."""
-    clips = {}
-    for lang in options.langs.split():
-        paths, texts = (
-            read_table(options.raw / f"dev_{lang}" / name) for name in ("wav.scp", "text.tgt")
-        )
-        keys = list(paths)[: options.utterances]
-        clips[lang] = [read_wave(key, paths[key]) for key in keys], [texts[key] for key in keys]
-    return clips
-
-
 def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list], list[str]]]:
     """Precision -> what translates waves of these languages."""
     from comsl.inference import SpeechTranslator
@@ -57,12 +43,10 @@ def translators(options: argparse.Namespace) -> dict[str, Callable[[list, list],
 
 def mean_bleu(texts: list[str], clips: Clips) -> float:
     """Over the languages, of texts in the order of their clips."""
-    from comsl.bleu import bleu_metric
-
     left, scores = iter(texts), []
     for waves, references in clips.values():
         hypotheses = [next(left) for _ in waves]
-        scores.append(bleu_metric("en").corpus_score(hypotheses, [references]).score)
+        scores.append(english_bleu(hypotheses, references))
     return float(np.mean(scores))
 
 
@@ -72,7 +56,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    clips, texts = read_clips(options), {}
+    clips = {
+        lang: dev_clips(options.raw, lang, options.utterances) for lang in options.langs.split()
+    }
+    texts = {}
     waves = [wave for waves, _ in clips.values() for wave in waves]
     langs = [lang for lang, (waves, _) in clips.items() for _ in waves]
 

@@ -20,11 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import parser, report, row
-from comsl.corpora.kaldi import read_table
+from benchmarks.common import dev_clips, english_bleu, parser, report, row
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
-from comsl.corpora.waves import read_wave
 
 BEAM = 5
 STEP = RATE // 100  # samples: how exactly it is known where a prompt begins and ends
@@ -71,18 +69,14 @@ def gaps(quiet: bool) -> Iterator[np.ndarray]:
 
 def join(options: argparse.Namespace, lang: str, quiet: bool) -> Joined:
     """A language's prompts as one recording; quiet: with nothing but silence between them."""
-    paths, texts = (
-        read_table(options.raw / f"dev_{lang}" / name) for name in ("wav.scp", "text.tgt")
-    )
-    keys = list(paths)[: options.utterances]
-    clips = [read_wave(key, paths[key]) for key in keys]
+    clips, references = dev_clips(options.raw, lang, options.utterances)
     parts, places, position = [], [], 0
     for clip, gap in zip(clips, gaps(quiet), strict=False):
         heard = np.flatnonzero(levels(clip, STEP) > SILENCE) * STEP
         places.append(((position + heard[0]) / RATE, (position + heard[-1] + STEP) / RATE))
         parts += [clip, gap]
         position += len(clip) + len(gap)
-    return Joined(clips, [texts[key] for key in keys], np.concatenate(parts), places)
+    return Joined(clips, references, np.concatenate(parts), places)
 
 
 def translate(model: Path, recordings: dict[str, Joined]) -> dict[str, dict]:
@@ -114,13 +108,6 @@ def edges(places: list[tuple[float, float]], cues: list[dict]) -> tuple[list[boo
     return near, outside
 
 
-def bleu(texts: list[str], references: list[str]) -> float:
-    """Of translations into English."""
-    from comsl.bleu import bleu_metric
-
-    return bleu_metric("en").corpus_score(texts, [references]).score
-
-
 def compare(
     recordings: dict[str, Joined], written: dict[str, dict]
 ) -> tuple[float, list[bool], int]:
@@ -130,7 +117,7 @@ def compare(
     scores, near, outside = [], [], 0
     for lang, recording in recordings.items():
         pieces = resegment(written[lang]["text"], recording.references, "en")
-        scores.append(bleu(pieces, recording.references))
+        scores.append(english_bleu(pieces, recording.references))
         found, cues = edges(recording.places, written[lang]["segments"])
         near, outside = near + found, outside + cues
     return float(np.mean(scores)), near, outside
@@ -151,7 +138,7 @@ def main() -> None:
         joined = join(options, lang, quiet=True)
         clips = joined.clips
         texts = system.generate("st", clips, [lang] * len(clips), batch_size=16, beam_size=BEAM)
-        own.append(bleu(texts, joined.references))
+        own.append(english_bleu(texts, joined.references))
         right += [detector.detect([clip], system.languages) == [lang] for clip in clips]
     limit, rows, notes = "%; the baseline is the limit", [], {}
     for between, quiet in (("silence", True), ("noise and music too", False)):

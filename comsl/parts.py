@@ -18,7 +18,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from comsl.corpora.kaldi import atomic_file, iter_lines, write_spk2utt, write_text
@@ -41,6 +41,10 @@ class Job:
         by no more than the longest; the order of `lengths` doesn't matter."""
         order = sorted(lengths, key=lambda key: (-lengths[key], key))
         return order[self.number - 1 :: self.count]
+
+    def in_turns[Item](self, items: Iterable[Item]) -> Iterator[Item]:
+        """The job's share of what is read one after the other, dealt to the jobs in turns."""
+        return islice(items, self.number - 1, None, self.count)
 
     def share_of[Item](self, items: Mapping[str, Item]) -> dict[str, Item]:
         """The job's share of items that have a length each."""

@@ -41,7 +41,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     raw = args.folders[0].parent
-    tested = [path for name in args.test_set.split() for path in sorted(raw.glob(f"{name}_*/"))]
+    # Once, though `test_*` finds those of test_other too.
+    tested = sorted({path for name in args.test_set.split() for path in raw.glob(f"{name}_*/")})
 
     from transformers import AutoConfig
 

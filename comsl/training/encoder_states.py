@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +86,10 @@ class EncoderStates:
             arks.write(self._items(raw, out, job), total, _read, self._encode)
 
     def _share(self, raw: Path, job: Job) -> Iterator[list[Row]]:
-        """The job's clips of a set, dealt in turns: the utterances of each, one for each language
-        that it is translated into."""
+        """The job's clips of a set: the utterances of each, one for each language that it is
+        translated into."""
         clips = groupby(trained_on(raw, ["wav.scp"]), key=lambda row: row[1]["wav.scp"])
-        mine = islice(clips, job.number - 1, None, job.count)
-        return (list(rows) for _, rows in mine)
+        return (list(rows) for _, rows in job.in_turns(clips))
 
     def _items(self, raw: Path, out: Path, job: Job) -> Iterator[Item]:
         """The same with their frames."""

@@ -42,13 +42,12 @@ class TeacherStates:
         arks.write(self._share(raw, job), total, self._read, self._score)
 
     def _share(self, raw: Path, job: Job) -> Iterator[Item]:
-        """The job's utterances of a set, dealt in turns, with the languages of their translations
+        """The job's utterances of a set, with the languages of their translations
         as `target`, and as length the tokens of these."""
         fields = ["text.src", "text.tgt", "utt2lang"]
         targets = iter_targets(raw, (key for key, _ in trained_on(raw, fields)), self.target_lang)
         rows = zip(trained_on(raw, fields), targets, strict=True)
-        mine = itertools.islice(rows, job.number - 1, None, job.count)
-        for batch in itertools.batched(mine, BATCH_TEXTS):
+        for batch in itertools.batched(job.in_turns(rows), BATCH_TEXTS):
             lengths = self.tokenizer.lengths([values["text.tgt"] for (_, values), _ in batch])
             for ((utterance, values), (_, target)), length in zip(batch, lengths, strict=True):
                 yield Item((utterance,), length, values | {"target": target})
