@@ -16,7 +16,7 @@ datadir=data dumpdir=dump expdir=exp
 # Data
 recipe='' data_sh='' local_data_opts='' tsv=''
 langs='' target_lang=en
-test_set=test pseudo_set='' further_sets=''
+test_set=test pseudo_set='' further_sets='' text_pairs=''
 text_only=false shards=false
 min_duration=0.1 max_duration=30.0 max_dropped=0.05
 augmented_copies=0 speed_factors=''
@@ -89,7 +89,7 @@ if $dry_run; then
   cuda_cmd+=" --dry_run"
   python() { print_command python "$@"; }
 fi
-if [ "$train_set" = train ]; then skip_stages+=" 4"; fi
+if [ "$train_set$text_pairs" = train ]; then skip_stages+=" 4"; fi
 if $skip_train; then skip_stages+=" 3 6"; fi
 if $text_only; then skip_stages+=" 2"; fi
 
@@ -164,7 +164,7 @@ if run_stage 3 "language model: fine-tuning on paired text"; then
   once "$exp/lm" from "$translator" -- python -m comsl.bin.export_lm --model "$exp/lm_train" --out OUT
 fi
 
-if run_stage 4 "further training data: pseudo translations, sets of stage 1"; then
+if run_stage 4 "further training data: pseudo translations, sets of stage 1, text pairs"; then
   sets=("$raw/train")
   if [ -n "$pseudo_set" ]; then
     pseudo=$raw/${pseudo_set}_pseudo
@@ -174,10 +174,17 @@ if run_stage 4 "further training data: pseudo translations, sets of stage 1"; th
     sets+=("$pseudo")
   fi
   for set in $further_sets; do sets+=("$raw/$set"); done
-  if to_make "$raw/$train_set" from "${sets[@]}" "$exp/lm_start" by test_set target_lang; then
+  if [ "$train_set" != train ] &&
+    to_make "$raw/$train_set" from "${sets[@]}" "$exp/lm_start" by test_set target_lang; then
     python -m comsl.bin.combine_sets --held_out "dev $test_set" --out "$new" "${sets[@]}"
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new" --target_lang "$target_lang"
     made "$raw/$train_set"
+  fi
+  pairs=$raw/text_pairs
+  if [ -n "$text_pairs" ] && to_make "$pairs" from "$text_pairs" "$raw" "$exp/lm_start" by test_set target_lang; then
+    python -m comsl.bin.prepare_text_pairs --pairs "$text_pairs" --raw "$raw" --held_out "dev $test_set" --out "$new"
+    python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new" --target_lang "$target_lang"
+    made "$pairs"
   fi
 fi
 
@@ -212,6 +219,7 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     --language_model "$start" --teacher "$exp/lm"
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
   if $shards; then options+=(--shards "$sharded") && settings+=(shards); fi
+  if [ -n "$text_pairs" ]; then options+=(--text_pairs "$raw/text_pairs") && reads+=("$raw/text_pairs"); fi
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
   from=() # the adapter starts at random

@@ -91,6 +91,10 @@ def test_a_second_run_makes_nothing(made: Driver) -> None:
         ),
         (["--compare_with", "exp/asterisk/lm"], ["similarity", "draw_similarity"]),
         (["--fine_tuned_lm", "false"], ["train", "train", *USES]),
+        (  # any folder
+            ["--text_pairs", "conf"],
+            ["prepare_text_pairs", "token_lengths", "train", "train", *USES],
+        ),
         (
             ["--silence", "0.25"],
             ["extract_features", "train", "train", *USES],

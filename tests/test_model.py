@@ -261,6 +261,26 @@ def test_text_alone_needs_no_speech(tiny_lm, tokenizer, batch):
         ComSLModel(LanguageModel(tiny_lm), tokenizer, settings=Settings(**OFF_BUT_MT))
 
 
+def test_text_pairs_train_mt_alone(tiny_lm, tokenizer, batch):
+    """Beside speech: value and gradient of the cross-entropy, nothing else logged."""
+    model = build(tiny_lm, tokenizer, w_text=0.3, w_ctc=0.1, encoder_gradient_scale=1.0)
+    texts = {name: value for name, value in batch.items() if not name.startswith("speech")}
+    loss, stats, _ = model(**texts)
+    assert stats.keys() == {"loss", "loss_text", "ce_text", "ce_text_token"}
+    only_ce = build(tiny_lm, tokenizer, **OFF_BUT_MT, alpha_mt=0.0, encoder_gradient_scale=1.0)
+    only_ce.load_state_dict(model.state_dict(), strict=False)
+    plain = only_ce(**texts)[0]
+    torch.testing.assert_close(loss, 0.3 * plain)
+    model.zero_grad()
+    loss.backward()
+    (0.3 * plain).backward()
+    ours, theirs = (dict(m.language_model.named_parameters()) for m in (model, only_ce))
+    for name, parameter in ours.items():
+        torch.testing.assert_close(parameter.grad, theirs[name].grad)
+    assert all(p.grad is None for p in model.adapter.parameters())
+    assert {"loss_text", "ce_text"}.isdisjoint(model(**batch)[1])
+
+
 def test_the_teacher_is_neither_saved_nor_trained(tiny_lm, tokenizer, batch):
     model = build(tiny_lm, tokenizer).train()
     teacher = model.teacher.language_model

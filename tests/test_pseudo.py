@@ -169,3 +169,12 @@ def test_further_sets_repeat_nothing_of_dev_and_test(raw):
     done = run_tool("combine_sets", *options, raw / "tst-COMMON", check=False)
     assert done.returncode == 1
     assert "tst-COMMON: no utterance is left: fr_a-3 (the same utterance is in tst-" in done.stderr
+
+
+def test_text_pairs_repeat_nothing_of_dev_and_test(raw):
+    fresh = ("x", "we are eating FRESH bread")
+    write_set(raw / "texts", {"fr_t-1": ("Il pleut.", "It is raining."), "fr_t-2": fresh})
+    options = ("--pairs", raw / "texts", "--raw", raw, "--held_out", "dev test")
+    done = run_tool("prepare_text_pairs", *options, "--out", raw / "text")
+    assert done.stdout.endswith("text: 1 sentence pairs; 1 left out, see repeated.tsv\n")
+    assert kaldi.read_table(raw / "text/text.src") == {"fr_t-1": "Il pleut."}

@@ -116,6 +116,26 @@ def test_resume_after_a_kill_equals_an_uninterrupted_run(
         assert torch.equal(resumed[name], uninterrupted[name]), name
 
 
+def test_text_pairs_are_every_other_batch_and_training_goes_on_with_them(data, tiny_lm, tmp_path):
+    """Half the updates of an epoch are theirs; resumed, a run ends with the same weights."""
+    options = ("--text_pairs", str(data), "--model_conf", "w_text=0.2")
+    options += ("--num_iters_per_epoch", "5")
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train(data, tiny_lm, whole, *options, "--max_epoch", "2", "--log_interval", "1")
+    train(data, tiny_lm, resumed, *options, "--max_epoch", "1")
+    train(data, tiny_lm, resumed, *options, "--max_epoch", "2", "--resume", "true")
+    for name, value in weights(whole, 2).items():
+        assert torch.equal(weights(resumed, 2)[name], value), name
+    log = torch.load(whole / "checkpoint.pth", weights_only=False)["reporter"]["stats"][2]["train"]
+    assert log["total_count"] == 10
+    assert {"ce_st", "ce_text"} <= log.keys()
+    args = (*options[:4], "--max_epoch", "1")
+    with pytest.raises(DataError, match="text_pairs: set num_iters_per_epoch"):
+        train(data, tiny_lm, tmp_path / "c", *args)
+    with pytest.raises(DataError, match="text_pairs and w_text"):
+        train(data, tiny_lm, tmp_path / "d", *args[2:])
+
+
 def test_a_checkpoint_set_aside_outlives_two_kills(tmp_path):
     """Restored, then killed within the next epoch: it is still there."""
     with zipfile.ZipFile(tmp_path / "checkpoint.previous.pth", "w"):

@@ -18,7 +18,9 @@ class WhisperTask(ComSLTask):
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_common_arguments(parser, "Whisper")
-        parser.set_defaults(required=[*parser.get_default("required"), "speech_encoder"])
+        parser.set_defaults(
+            required=[*parser.get_default("required"), "speech_encoder"], text_pairs=None
+        )
 
     @classmethod
     def check_model(cls, args: argparse.Namespace) -> set[str]:

@@ -22,7 +22,7 @@ from comsl.sequences import Sequences, concatenate, has_transcript, split, stack
 from comsl.tokenizer import Tokenizer
 
 # Branches that score the same.
-SAME_TOKENS = (("mt", "st", "stm_y"), ("asr", "stm_x"), ("mtp",), ("st_alone",))
+SAME_TOKENS = (("mt", "st", "stm_y"), ("asr", "stm_x"), ("mtp",), ("st_alone",), ("text",))
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,14 @@ def statistics(
     terms: dict[str, torch.Tensor],
     utterances: int,
 ) -> dict[str, torch.Tensor]:
-    """What is logged but the loss: `settings.statistics`.
+    """What is logged but the loss: `settings.statistics`, of the objectives that the batch has.
 
     `st_alone` counts as `st`: the names must be the same in all processes, whatever their batch.
     """
     sums = {
         f"loss_{name}": sum(share * terms[term] for term, share in parts.items() if term in terms)
         for name, parts in settings.objectives.items()
+        if parts.keys() & terms.keys()
     }
     tokens = {name: branch.scored.sum() for name, branch in branches.items()}
     if "st_alone" in branches:
@@ -107,7 +108,8 @@ class ComSLModel(AbsESPnetModel):
 
     An objective whose weight is 0 costs nothing: its branches are not computed. Without speech
     objectives (every weight but `w_mt` 0) this is the language model's fine-tuning, and
-    speech_encoder and adapter may be None.
+    speech_encoder and adapter may be None. A batch without speech, beside others with it, trains MT
+    alone, by cross-entropy alone, as the objective `text`.
 
     teacher: of the MT regularisation, needed where `w_mt` and `alpha_mt` are not 0; target_lang:
     what the model is trained to translate into; languages, longest: of the speech that it is
@@ -181,20 +183,23 @@ class ComSLModel(AbsESPnetModel):
         """
         x = Sequences(source.clamp(min=0), source_lengths)
         y = Sequences(target.clamp(min=0), target_lengths)
-        e_s = None
-        if self.needs_speech:
-            e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
-        branches, erm = self.build_branches(x, y, e_s, utt_id)
-        branches = leave_out_untranscribed(branches, x)
-        taught = None
-        if "kd_mt" in self.coefficients:
+        e_s = erm = taught = None
+        if self.needs_speech and speech is None:
+            branches = {"text": Branch(y, self.encode_text(x))}
+        else:
+            if self.needs_speech:
+                e_s = self.embed_speech(speech, speech_lengths, x.values[:, 0])
+            branches, erm = self.build_branches(x, y, e_s, utt_id)
+            branches = leave_out_untranscribed(branches, x)
+        if "mt" in branches and "kd_mt" in self.coefficients:
             states, head = self.teacher(x, y, teacher, teacher_lengths)
             taught = states[branches["mt"].scored], head
         groups = self.decode(branches, taught)
         smoothing = self.settings.label_smoothing if self.training else 0.0
         loss, terms = likelihood(groups, self.language_model.head, self.coefficients, smoothing)
-        others = self.compare_representations(x, e_s) if self.representation_losses else {}
-        others |= {} if erm is None else {"erm": erm}
+        others = {} if erm is None else {"erm": erm}
+        if e_s is not None:
+            others |= self.compare_representations(x, e_s)
         loss = loss + sum(self.coefficients[name] * value for name, value in others.items())
 
         # Sums over tokens and frames, then the mean over the utterances of the batch.

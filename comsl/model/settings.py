@@ -8,12 +8,14 @@ from comsl.model.objectives.representation import REPRESENTATION_LOSSES
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the objectives in the loss. One that is 0 is off, and costs nothing."""
+    """Of the objectives in the loss. One that is 0 is off, and costs nothing. w_text: of MT on
+    batches that have no speech."""
 
     w_st: float = 0.35
     w_asr: float = 0.35
     w_mt: float = 0.2
     w_cml: float = 0.1
+    w_text: float = 0.0
 
 
 # `w_ctc`, `w_const` ...: one that is added to the table has its weight.
@@ -71,7 +73,7 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
     @property
     def weights(self) -> dict[str, float]:
         """Objective -> its weight in the loss."""
-        names = ("st", "asr", "mt", "cml", *REPRESENTATION_LOSSES)
+        names = ("st", "asr", "mt", "cml", "text", *REPRESENTATION_LOSSES)
         return {name: getattr(self, f"w_{name}") for name in names}
 
     @property
@@ -93,6 +95,7 @@ class Settings(Weights, RepresentationWeights, Distillation, CrossModality, Comp
                 "ce_mtp": 1 / 3,
                 "erm": self.w_erm,
             },
+            "text": {"ce_text": 1.0},
         }
         return shares | {name: {name: 1.0} for name in REPRESENTATION_LOSSES}
 

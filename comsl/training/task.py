@@ -1,6 +1,7 @@
 """ComSL as an ESPnet task: YAML and options -> model, optimiser and data."""
 
 import argparse
+import functools
 import itertools
 import logging
 import sys
@@ -16,6 +17,7 @@ from espnet2.tasks import abs_task
 from espnet2.tasks.abs_task import AbsTask, IteratorOptions
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.distributed_utils import DistributedOption
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 from torch import distributed
@@ -28,11 +30,12 @@ from comsl.model.composite import ComSLModel
 from comsl.options import check_gpus
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
-from comsl.training.command_line import espnet_words
+from comsl.training.command_line import TEXTS, espnet_words
 from comsl.training.fitting import train_fitting
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.shards import Plan, ShardIterFactory, Shards
+from comsl.training.text_pairs import Alternating
 from comsl.training.trainer import ComSLTrainer, added_statistics
 from comsl.training.training_speech import describe_speech
 from comsl.training.updates import settle_length
@@ -101,6 +104,11 @@ class ComSLTask(AbsTask):
             type=str_or_none,
             help="frozen language model of the regularisation: hub id or folder",
         )
+        group.add_argument(
+            "--text_pairs",
+            type=str_or_none,
+            help="folder of sentence pairs without speech: every other batch, for w_text",
+        )
         for name, what in {
             "language_model_conf": "LanguageModel",
             "speech_adapter_conf": "Adapter",
@@ -154,14 +162,21 @@ class ComSLTask(AbsTask):
             scheduler = abs_task.scheduler_classes[args.scheduler]
             check_settings("scheduler_conf", scheduler, args.scheduler_conf)
         train = cls.check_model(args)
-        check_criteria(args, {"train": train, "valid": train | added_statistics(args.valid_bleu)})
+        valid = {name for name in train if "text" not in name}  # which has speech throughout
+        valid |= added_statistics(args.valid_bleu)
+        check_criteria(args, {"train": train, "valid": valid})
 
     @classmethod
     def check_model(cls, args: argparse.Namespace) -> set[str]:
         """Names of the statistics of a training's model. DataError: a setting that its parts don't
         have, or that makes no sense."""
         check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf)
-        return check_parts(args).statistics
+        settings = check_parts(args)
+        if bool(args.text_pairs) != bool(settings.w_text):
+            raise DataError("text_pairs and w_text (model_conf) need each other: set both, or none")
+        if args.text_pairs and not args.num_iters_per_epoch:
+            raise DataError("text_pairs: set num_iters_per_epoch, half of which are their batches")
+        return settings.statistics
 
     @classmethod
     def components(cls, args: argparse.Namespace) -> list[str]:
@@ -214,6 +229,28 @@ class ComSLTask(AbsTask):
             groups += [{"params": decayed} | lr, {"params": others, "weight_decay": 0.0} | lr]
         groups = [group for group in groups if group["params"]]
         return [optimizer(groups, **args.optim_conf)]
+
+    @classmethod
+    def build_iter_factory(
+        cls,
+        args: argparse.Namespace,
+        distributed_option: DistributedOption,
+        mode: str,
+        kwargs: dict | None = None,
+    ) -> AbsIterFactory:
+        """ESPnet's; in training every other batch is of the text pairs, where there are any."""
+        build = functools.partial(super().build_iter_factory, args, distributed_option, mode)
+        if mode != "train" or not args.text_pairs:
+            return build(kwargs)
+        folder, number = args.text_pairs, args.num_iters_per_epoch
+        text = {
+            "data_path_and_name_and_type": [
+                (f"{folder}/{file}", name, "text") for file, name in TEXTS.items()
+            ],
+            "shape_files": [f"{folder}/source_shape", f"{folder}/target_shape"],
+            "num_iters_per_epoch": number // 2,
+        }
+        return Alternating(build({"num_iters_per_epoch": number - number // 2}), build(text))
 
     @classmethod
     def build_sequence_iter_factory(
