@@ -4,7 +4,7 @@ mBART-50 (docs/how-it-works.md)."""
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from comsl.errors import DataError
@@ -19,7 +19,8 @@ UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 class Tokenizer:
     """A translation model's tokenizer, by Common Voice language codes.
 
-    path: Hugging Face hub id or folder. Raises DataError where none can be loaded from it.
+    path: Hugging Face hub id or folder. Raises DataError where none can be loaded from it, or it is
+    a Marian's that translates into several languages.
     """
 
     def __init__(self, path: str | Path):
@@ -30,12 +31,15 @@ class Tokenizer:
             self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"no tokenizer could be loaded from '{path}': {error}") from error
-        self._sentencepiece = getattr(self.backend, "sp_model", None)
-        if self._sentencepiece is None:
+        self._two_sides = hasattr(self.backend, "spm_target")  # Marian's
+        if self.backend.is_fast:
             pieces = self.backend.backend_tokenizer
             pieces.model = pieces_of_texts(pieces)
-        else:  # M2M-100's: no control token is found in texts, and its languages are not counted
+        elif not self._two_sides:  # M2M-100's, whose languages are not counted
             self.backend.add_tokens(list(self.backend.lang_token_to_id), special_tokens=True)
+        elif not any(map(self._is_target, LANGUAGES)):
+            target = self.backend.target_lang
+            raise DataError(f"'{path}': a Marian must translate into one language, not '{target}'")
         self.path = path
         self.pad_id = self.backend.pad_token_id
         self.eos_id = self.backend.eos_token_id
@@ -51,6 +55,16 @@ class Tokenizer:
 
     def _token(self, lang: str) -> str:
         return language(lang).tokens[self._family]
+
+    def _is_target(self, lang: str) -> bool:
+        row = language(lang)
+        return self.backend.target_lang in (row.whisper, row.nllb[:3])  # ISO 639-1 or 639-3
+
+    def _sentencepiece(self, lang: str):
+        """SentencePiece's own model of a language's texts, which finds no control token in them."""
+        if not self._two_sides:
+            return self.backend.sp_model
+        return self.backend.spm_target if self._is_target(lang) else self.backend.spm_source
 
     def __len__(self) -> int:
         return len(self.backend)
@@ -84,33 +98,36 @@ class Tokenizer:
 
     def encode(self, text: str, lang: str) -> list[int]:
         """`[code, tokens of text, </s>]`."""
-        (ids,) = self.pieces([text])
+        (ids,) = self.pieces([text], [lang])
         return [self.code(lang), *ids, self.eos_id]
 
-    def pieces(self, texts: list[str]) -> list[list[int]]:
+    def pieces(self, texts: Sequence[str], langs: Sequence[str]) -> list[list[int]]:
         """Token ids of every text alone, all at once: much faster than one by one."""
-        if self._sentencepiece is None:
-            return self.backend(texts, add_special_tokens=False)["input_ids"]
-        rows = self._sentencepiece.encode(texts, out_type=str)
-        return [self.backend.convert_tokens_to_ids(row) for row in rows]
+        if self.backend.is_fast:
+            return self.backend(list(texts), add_special_tokens=False)["input_ids"]
+        return [
+            self.backend.convert_tokens_to_ids(self._sentencepiece(lang).encode(text, out_type=str))
+            for text, lang in zip(texts, langs, strict=True)
+        ]
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
+    def offsets(self, text: str, lang: str) -> list[tuple[int, int]]:
         """Where each token of `text` begins and ends in it, in characters."""
-        if self._sentencepiece is not None:
-            proto = self._sentencepiece.encode(text, out_type="immutable_proto")
+        if not self.backend.is_fast:
+            proto = self._sentencepiece(lang).encode(text, out_type="immutable_proto")
             return [(piece.begin, piece.end) for piece in proto.pieces]
         encoded = self.backend(text, add_special_tokens=False, return_offsets_mapping=True)
         return encoded["offset_mapping"]
 
-    def lengths(self, texts: list[str]) -> list[int]:
+    def lengths(self, texts: Sequence[str], langs: Sequence[str]) -> list[int]:
         """Length of `encode` of every text."""
-        return [len(ids) + 2 for ids in self.pieces(texts)]
+        return [len(ids) + 2 for ids in self.pieces(texts, langs)]
 
-    def unknown_share(self, texts: Iterable[str]) -> float:
-        """Which share of the texts' tokens stands for letters that the vocabulary lacks."""
+    def unknown_share(self, texts: Iterable[tuple[str, str]]) -> float:
+        """Which share of the tokens stands for letters that the vocabulary lacks; texts: each with
+        its language."""
         unknown = total = 0
         for batch in itertools.batched(texts, 1000):
-            for row in self.pieces(list(batch)):
+            for row in self.pieces(*zip(*batch, strict=True)):
                 unknown += row.count(self.backend.unk_token_id)
                 total += len(row)
         return unknown / max(1, total)

@@ -1,6 +1,7 @@
 """Any speech encoder with any translation model: the promises of Whisper and mBART hold of each."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from comsl.model.settings import Settings
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 
-FAMILIES = ("mbart", "m2m_100", "nllb")
+FAMILIES = ("mbart", "m2m_100", "nllb", "marian")
 TEXT, TRANSLATION = PAIRS["fr"][0]
 
 
@@ -42,23 +43,29 @@ def sequence(rows: list[list[int]]) -> Sequences:
     return Sequences(torch.tensor(rows), torch.tensor([len(row) for row in rows]))
 
 
-@pytest.mark.parametrize("family", ["m2m_100", "nllb"])
-def test_a_language_model_is_used_as_its_own_class_uses_it(family, published):
+@pytest.mark.parametrize(
+    ("family", "source", "target"),
+    [("m2m_100", "fr", "en"), ("nllb", "fra_Latn", "eng_Latn"), ("marian", None, None)],
+)
+def test_a_language_model_is_used_as_its_own_class_uses_it(family, source, target, language_models):
     """Tokens, states, logits and search, against transformers' own."""
-    path = published[family]
+    path = language_models[family]
     tokenizer, model = Tokenizer(path), LanguageModel(path).eval()
-    source = dict(zip(("m2m_100", "nllb"), ("fr", "fra_Latn"), strict=True))[family]
-    theirs = AutoTokenizer.from_pretrained(path, src_lang=source)
+    theirs = AutoTokenizer.from_pretrained(path, src_lang=source, tgt_lang=target)
     network = AutoModelForSeq2SeqLM.from_pretrained(path).eval()
-    x = tokenizer.encode(TEXT, "fr")
-    assert x == theirs(TEXT)["input_ids"]
+    x, y = tokenizer.encode(TEXT, "fr"), tokenizer.encode(TRANSLATION, "en")
+    own = 0 if source else 1  # Marian knows no code
+    assert x[own:] == theirs(TEXT)["input_ids"]
+    assert y[own:] == theirs(text_target=TRANSLATION)["input_ids"]
     assert tokenizer.decode(x) == TEXT
-    begins = [begin for begin, _ in tokenizer.offsets(TEXT)]
-    assert begins == sorted(begins)
-    assert len(begins) == len(x) - 2
-    y, end = tokenizer.encode(TRANSLATION, "en"), model.config.eos_token_id
+    assert tokenizer.decode(y) == TRANSLATION
+    for text, lang, ids in ((TEXT, "fr", x), (TRANSLATION, "en", y)):
+        begins = [begin for begin, _ in tokenizer.offsets(text, lang)]
+        assert begins == sorted(begins)
+        assert tokenizer.lengths([text], [lang]) == [len(begins) + 2] == [len(ids)]
     inputs = {"input_ids": torch.tensor([x]), "attention_mask": torch.ones(1, len(x))}
-    decoder = torch.tensor([[end, *y[:-1]]])
+    start, pad = network.config.decoder_start_token_id, network.config.pad_token_id
+    decoder = torch.tensor([[start, *y[:-1]]])
     expected = network(**inputs, decoder_input_ids=decoder, output_hidden_states=True)
     memory, layer = model.encode(
         Sequences(model.embed(sequence([x]).values), torch.tensor([len(x)])), 1
@@ -69,8 +76,9 @@ def test_a_language_model_is_used_as_its_own_class_uses_it(family, published):
     torch.testing.assert_close(log_p, expected.logits[0].log_softmax(-1))
     (found,) = model.generate(memory, torch.tensor([y[0]]), beam_size=3, max_tokens=9)
     (wanted,) = network.generate(
-        **inputs, forced_bos_token_id=y[0], num_beams=3, max_new_tokens=10, early_stopping=False
-    ).tolist()
+        **inputs, decoder_start_token_id=start, forced_bos_token_id=y[0], bad_words_ids=[[pad]],
+        num_beams=3, max_new_tokens=10, early_stopping=False,
+    ).tolist()  # fmt: skip
     assert found[:10] == wanted[:10]
 
 
@@ -79,7 +87,8 @@ def test_a_language_model_gets_the_tokens_that_it_lacks(family, published, langu
     old, new = Tokenizer(published[family]), Tokenizer(language_models[family])
     assert new.mask_id is not None
     assert len({new.code(lang) for lang in ("fr", "it", "en", "te")}) == 4
-    assert new.encode(TEXT, "fr") == old.encode(TEXT, "fr")
+    assert new.pieces([TEXT], ["fr"]) == old.pieces([TEXT], ["fr"])
+    assert all(new.code(lang) == old.code(lang) for lang in old.languages())
     ids = new.encode(TEXT, "te")
     assert new.decode([new.eos_id, ids[0], new.mask_id, *ids[1:]]) == TEXT
     model = LanguageModel(language_models[family])
@@ -88,9 +97,17 @@ def test_a_language_model_gets_the_tokens_that_it_lacks(family, published, langu
 
 
 def test_a_wrong_model_is_refused_in_one_line(language_models, speech_encoders, tmp_path):
-    """Neither family of the one kind of model, nor of the other."""
+    """Neither family of the one kind of model, nor of the other; a Marian into many languages, or
+    with a vocabulary for each side."""
     (tmp_path / "t5").mkdir()
     (tmp_path / "t5/config.json").write_text(json.dumps({"model_type": "t5"}))
+    for name, file, setting in (
+        ("many", "tokenizer_config.json", {"target_lang": "ROMANCE"}),
+        ("two", "config.json", {"share_encoder_decoder_embeddings": False}),
+    ):
+        shutil.copytree(language_models["marian"], tmp_path / name)
+        path = tmp_path / name / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | setting))
     language_model, speech_encoder = language_models["nllb"], speech_encoders["hubert"]
     others = {
         "add_languages": ["--langs", "fr"],
@@ -98,6 +115,8 @@ def test_a_wrong_model_is_refused_in_one_line(language_models, speech_encoders, 
     }
     for tool, option, path in (
         ("add_languages", "--language_model", tmp_path / "t5"),
+        ("add_languages", "--language_model", tmp_path / "many"),
+        ("add_languages", "--language_model", tmp_path / "two"),
         ("add_languages", "--language_model", speech_encoder),
         ("extract_features", "--speech_encoder", language_model),
         ("extract_features", "--speech_encoder", "nobody/no-such-model"),
@@ -118,6 +137,7 @@ PAIRINGS = [  # speech encoder, language model; the parts that LoRA trains
     ("wav2vec2-bert", "mbart", ("speech_encoder", "language_model")),
     ("wav2vec2-bert", "nllb", ()),
     ("hubert", "mbart", ()),
+    ("hubert", "marian", ("language_model",)),
     ("hubert", "m2m_100", ("language_model",)),
 ]
 CONFIG = {

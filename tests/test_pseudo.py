@@ -65,14 +65,14 @@ def translate(texts: list[str], langs: list[str]) -> list[str]:
     return [TRANSLATIONS.get(text, f"Translation of {text}") for text in texts]
 
 
-def count_words(texts: list[str]) -> list[int]:
+def count_words(texts: list[str], langs: list[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
 def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
     tables = kaldi.read_dir(raw / "untranslated")
     whole, dropped = pseudo.make_pseudo(
-        tables, read_known(raw / "train", "dev test"), translate, count_words
+        tables, read_known(raw / "train", "dev test"), translate, count_words, "en"
     )
     assert whole["text.tgt"] == {key: f"Translation of {text}" for key, text in FRESH.items()}
     assert all(table.keys() == FRESH.keys() for table in whole.values())

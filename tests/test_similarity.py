@@ -87,7 +87,7 @@ def test_spans_are_those_of_the_words_that_tokens_are_of(tokenizer):
     words = words_of(text, 8.0)
     ids = tokenizer.encode(text, "it")[1:-1]
     tokens = tokenizer.backend.convert_ids_to_tokens(ids)
-    spans = find_spans(tokens, tokenizer.offsets(text), text, words)
+    spans = find_spans(tokens, tokenizer.offsets(text, "it"), text, words)
     said = [word for word in words if word.text.isalpha()]
     expected, number = [], -1
     for token in tokens:

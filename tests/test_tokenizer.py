@@ -45,7 +45,7 @@ def test_what_is_read_can_be_written(tokenizer, shipped):
     tokenizer = Tokenizer(SHIPPED) if shipped else tokenizer
     for text in TEXTS + ELSEWHERE + CONTROL:
         assert written(tokenizer, text) == text
-        assert not tokenizer.unknown_share([text])
+        assert not tokenizer.unknown_share([(text, "fr")])
     assert written(tokenizer, "e\u0301te\u0301\u202f!\n") == "été !"  # one form, plain spaces
 
 

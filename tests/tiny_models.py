@@ -15,6 +15,8 @@ def write_language_model(family: str, folder: Path) -> Path:
     """A random translation model of a family."""
     if family == "mbart":
         return write_mbart50(folder, TEXTS)
+    if family == "marian":
+        return write_marian(folder)
     from transformers import M2M100Config, M2M100ForConditionalGeneration
 
     from comsl.tokenizer import Tokenizer
@@ -44,6 +46,35 @@ def write_m2m_100_tokenizer(folder: Path) -> None:
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     settings = {"tokenizer_class": "M2M100Tokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def write_marian(folder: Path) -> Path:
+    """As Helsinki-NLP/opus-mt-fr-en has it: SentencePiece's file of either side, one vocabulary,
+    in which `</s>` is the first and `<pad>`, which is never written, the last."""
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+    from transformers import MarianConfig, MarianMTModel
+
+    folder.mkdir(parents=True)
+    tokens = ["</s>", "<unk>"]
+    for side, name in enumerate(("source", "target")):
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS[side::2]), model_prefix=folder / name, vocab_size=120,
+            model_type="unigram", character_coverage=1.0, minloglevel=2, hard_vocab_limit=False,
+        )  # fmt: skip
+        (folder / f"{name}.model").rename(folder / f"{name}.spm")
+        pieces = SentencePieceProcessor(model_file=str(folder / f"{name}.spm"))
+        tokens += [pieces.id_to_piece(i) for i in range(3, len(pieces))]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*tokens, "<pad>"]))}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    settings = {"tokenizer_class": "MarianTokenizer", "source_lang": "fr", "target_lang": "en"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    torch.manual_seed(0)
+    pad = vocabulary["<pad>"]
+    ids = {"pad_token_id": pad, "decoder_start_token_id": pad}
+    model = MarianMTModel(MarianConfig(**TINY_MBART, **ids, vocab_size=len(vocabulary)))
+    torch.nn.init.normal_(model.final_logits_bias)
+    model.save_pretrained(folder)
+    return folder
 
 
 def write_nllb_tokenizer(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from comsl.cli import command, new_parser
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.kaldi import iter_table, read_table, row_writer, rows_of
+from comsl.corpora.kaldi import iter_table, row_writer, rows_of
 from comsl.errors import DataError
 
 SHAPES = {"text.src": "source_shape", "text.tgt": "target_shape"}
@@ -51,62 +51,69 @@ def main() -> None:
     tokenizer = Tokenizer(args.language_model)
     positions = AutoConfig.from_pretrained(args.language_model).max_position_embeddings
     for folder in (*tested, *args.folders):
-        report_unknown(folder, tokenizer)
+        report_unknown(folder, tokenizer, args.target_lang)
         report_ceiling(folder, tokenizer, args.target_lang)
     for folder in tested:
-        check_texts(folder, tokenizer, positions)
+        check_texts(folder, tokenizer, args.target_lang, positions)
     for folder in args.folders:
-        write_shapes(folder, tokenizer, min(args.max_tokens, positions))
+        write_shapes(folder, tokenizer, args.target_lang, min(args.max_tokens, positions))
 
 
-def report_unknown(folder: Path, tokenizer) -> None:
+def iter_texts(folder: Path, name: str, target_lang: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Utterance -> a text and its language; a transcript may be empty. DataError: it isn't known
+    into which language one of the set's translations is."""
+    from comsl.corpora.targets import iter_targets
+
+    texts = iter_table(folder / name, empty_ok=name == "text.src")
+    if name == "text.src":
+        langs = iter_table(folder / "utt2lang")
+    else:
+        keys = (key for key, _ in iter_table(folder / name))
+        langs = iter_targets(folder, keys, target_lang)
+    for (key, text), (_, lang) in zip(texts, langs, strict=True):
+        yield key, (text, lang)
+
+
+def report_unknown(folder: Path, tokenizer, target_lang: str) -> None:
     """Say which share of a set's tokens stands for letters that the vocabulary lacks, and which
     letters. DataError: they are so many that a model could not learn from the texts."""
     for text in SHAPES:
-        share = tokenizer.unknown_share(iter_texts(folder, text))
+        share = tokenizer.unknown_share(row for _, row in iter_texts(folder, text, target_lang))
         message = f"{folder}/{text}: {share:.2%} of the tokens stand for letters that"
         message += f" '{tokenizer.path}' lacks"
         if share < MANY_UNKNOWN:
             logging.info("%s", message)
             continue
-        letters = Counter(itertools.chain.from_iterable(iter_texts(folder, text)))
-        lacking = [
-            letter for letter, _ in letters.most_common() if tokenizer.unknown_share([letter])
-        ]
-        message += f", and will never write: {' '.join(lacking)}"
+        letters = Counter()
+        for _, (value, lang) in iter_texts(folder, text, target_lang):
+            letters.update((letter, lang) for letter in value)
+        lacking = [row[0] for row, _ in letters.most_common() if tokenizer.unknown_share([row])]
+        message += f", and will never write: {' '.join(dict.fromkeys(lacking))}"
         if share >= TOO_MANY_UNKNOWN:
             raise DataError(f"{message}: choose a language model that knows them")
         logging.warning("%s", message)
 
 
-def iter_texts(folder: Path, text: str) -> Iterator[str]:
-    """A set's texts; a transcript may be empty."""
-    return (value for _, value in iter_table(folder / text, empty_ok=text == "text.src"))
-
-
-def report_ceiling(folder: Path, tokenizer, lang: str) -> None:
-    """Say the BLEU of a set's translations, of a large set's first, when they have been tokens.
-    DataError: it isn't known into which language one of the set's is."""
+def report_ceiling(folder: Path, tokenizer, target_lang: str) -> None:
+    """Say the BLEU of a set's translations, of a large set's first, when they have been tokens."""
     from comsl.bleu import bleu_metric
-    from comsl.corpora.targets import iter_targets
 
     references, decoded = [], []
-    keys = (key for key, _ in iter_table(folder / "text.tgt"))
-    targets = iter_targets(folder, keys, lang)
-    for (_, text), (_, target) in zip(iter_table(folder / "text.tgt"), targets, strict=True):
+    for _, (text, lang) in iter_texts(folder, "text.tgt", target_lang):
         if len(references) < MAX_REFERENCES:
             references.append(text)
-            decoded.append(tokenizer.decode(tokenizer.encode(text, target)))
-    bleu = bleu_metric(lang.split()[0]).corpus_score(decoded, [references]).score
+            decoded.append(tokenizer.decode(tokenizer.encode(text, lang)))
+    bleu = bleu_metric(target_lang.split()[0]).corpus_score(decoded, [references]).score
     what = f"{len(references)} translations, through the tokenizer"
     logging.info("%s: %s: BLEU %.1f at most", folder, what, bleu)
 
 
-def check_texts(folder: Path, tokenizer, positions: int) -> None:
+def check_texts(folder: Path, tokenizer, target_lang: str, positions: int) -> None:
     """DataError: a text of the set has more tokens than the model has positions."""
     for text in SHAPES:
-        table = read_table(folder / text)
-        lengths = dict(zip(table, tokenizer.lengths(list(table.values())), strict=True))
+        table = dict(iter_texts(folder, text, target_lang))
+        lengths = tokenizer.lengths(*zip(*table.values(), strict=True))
+        lengths = dict(zip(table, lengths, strict=True))
         if longer := {key: length for key, length in lengths.items() if length > positions}:
             worst = max(longer, key=longer.get)
             raise DataError(
@@ -116,19 +123,21 @@ def check_texts(folder: Path, tokenizer, positions: int) -> None:
             )
 
 
-def write_shapes(folder: Path, tokenizer, max_tokens: int) -> None:
+def write_shapes(folder: Path, tokenizer, target_lang: str, max_tokens: int) -> None:
     """Measure a set; a line in text.src may be empty. DataError: nothing is left of it."""
     dropped, number = [], 0
-    tables = {text: iter_table(folder / text, empty_ok=text == "text.src") for text in SHAPES}
-    rows = rows_of(tables | {"utt2lang": iter_table(folder / "utt2lang")})
+    rows = rows_of({text: iter_texts(folder, text, target_lang) for text in SHAPES})
     with row_writer(folder) as write:
         for batch in itertools.batched(rows, BATCH):
-            columns = [tokenizer.lengths([row[text] for _, row in batch]) for text in SHAPES]
+            columns = [
+                tokenizer.lengths(*zip(*(row[text] for _, row in batch), strict=True))
+                for text in SHAPES
+            ]
             for (utterance, row), *lengths in zip(batch, *columns, strict=True):
                 shape = dict(zip(SHAPES, lengths, strict=True))
                 if long := [text for text, length in shape.items() if length > max_tokens]:
                     why = f"{shape[long[-1]]} tokens in {long[-1]}, more than {max_tokens}"
-                    dropped.append(Dropped(utterance, row["utt2lang"], why))
+                    dropped.append(Dropped(utterance, row["text.src"][1], why))
                 else:
                     write(utterance, {SHAPES[text]: str(n) for text, n in shape.items()})
             number += len(batch)

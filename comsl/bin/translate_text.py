@@ -71,6 +71,7 @@ def translate(model: Path, device: str, tables: dict, known, part: Path) -> None
         known,
         partial(generate, translator, "mt", path=journal),
         translator.tokenizer.lengths,
+        translator.target_lang,
     )
     for field, table in whole.items():
         write_table(part / field, table)

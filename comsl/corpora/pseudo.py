@@ -10,20 +10,21 @@ from comsl.errors import DataError
 
 MAX_TOKENS = 128  # decoding stops there: a translation that long is cut short
 
-# (texts, their languages) -> translations; texts -> their lengths in tokens
+# (texts, their languages) -> translations, and lengths in tokens
 Translate = Callable[[list[str], list[str]], list[str]]
-Measure = Callable[[list[str]], list[int]]
+Measure = Callable[[list[str], list[str]], list[int]]
 
 
 def make_pseudo(
-    tables: Tables, known: HeldOut, translate: Translate, measure: Measure
+    tables: Tables, known: HeldOut, translate: Translate, measure: Measure, target_lang: str
 ) -> tuple[Tables, list[Dropped]]:
     """The tables of a transcribed set with `text.tgt`, and the utterances left out of it."""
     tables, dropped = without(tables, repeats(tables, known))
-    sources, langs = tables["text.src"], tables["utt2lang"]
-    texts = list(sources.values())
-    translations = translate(texts, [langs[key] for key in sources])
-    lengths = list(map(max, measure(texts), measure(translations)))
+    sources = tables["text.src"]
+    texts, langs = list(sources.values()), [tables["utt2lang"][key] for key in sources]
+    translations = translate(texts, langs)
+    written = measure(translations, [target_lang] * len(translations))
+    lengths = list(map(max, measure(texts, langs), written))
     reasons = {
         key: bad_translation(text, length) or known.reason(key, sources[key], text)
         for key, text, length in zip(sources, translations, lengths, strict=True)

@@ -86,7 +86,7 @@ def compare(
     _, text_states = language_model.encode(e_x, layer)
     matrix = normalize(text_states[0, 1:-1], dim=-1) @ normalize(speech_states[0, 1:], dim=-1).T
     tokens = tokenizer.backend.convert_ids_to_tokens(ids[0, 1:-1].tolist())
-    spans = find_spans(tokens, tokenizer.offsets(text), text, words)
+    spans = find_spans(tokens, tokenizer.offsets(text, lang), text, words)
     seconds = model.adapter.downsampling / model.speech_encoder.frame_rate
     return Similarity(tokens, matrix.float().cpu().numpy(), spans, wave, seconds)
 

@@ -21,9 +21,9 @@ from comsl.model.repetition import goes_round
 from comsl.sequences import Sequences
 from comsl.tokenizer import Tokenizer
 
-# Of Hugging Face's: mBART and mBART-50; M2M-100 and NLLB-200. Of a further one encoder and decoder
-# must bear the same names, and take embeddings, in which `</s>` begins what is decoded.
-FAMILIES = ("mbart", "m2m_100")
+# Of Hugging Face's: mBART and mBART-50; M2M-100 and NLLB-200; Marian. Of a further one encoder and
+# decoder must bear the same names, and take embeddings; `start_id` is what a decoder reads first.
+FAMILIES = ("mbart", "m2m_100", "marian")
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,15 @@ class LanguageModel(nn.Module):
             if config.model_type not in FAMILIES:
                 families = " ".join(FAMILIES)
                 raise ValueError(f"a {config.model_type}, and language blocks can be: {families}")
+            if not getattr(config, "share_encoder_decoder_embeddings", True):  # of some Marians
+                raise ValueError("its source and its target have a vocabulary each")
             vars(config).pop("comsl", None)  # of a packed model, whose language blocks these are
             if from_scratch:
                 self.mbart = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
                 for side in (self.mbart.model.encoder, self.mbart.model.decoder):
-                    if isinstance(side.embed_positions, nn.Embedding):  # learned
-                        _start_with_sinusoids(side.embed_positions, rms=config.init_std)
+                    positions = side.embed_positions
+                    if isinstance(positions, nn.Embedding) and positions.weight.requires_grad:
+                        _start_with_sinusoids(positions, rms=config.init_std)
             else:
                 self.mbart = AutoModelForSeq2SeqLM.from_pretrained(
                     str(path), config=config, dtype=torch.float32
@@ -100,6 +103,8 @@ class LanguageModel(nn.Module):
         if checkpointing:
             self.mbart.activation_checkpointing_enable()
         self.config = config
+        marian = config.model_type == "marian"
+        self.start_id = config.pad_token_id if marian else config.eos_token_id
 
     def add_tokens(self, number: int) -> None:
         """Room for `number` more tokens behind the others, with random embeddings; the
@@ -126,7 +131,8 @@ class LanguageModel(nn.Module):
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Tokens (B, L) -> scaled embeddings (B, L, d)."""
-        return self.mbart.get_input_embeddings()(ids)
+        scale = getattr(self.mbart.model.encoder, "embed_scale", 1.0)  # others scale by themselves
+        return self.mbart.get_input_embeddings()(ids) * scale
 
     def encode(self, embeddings: Sequences, layer: int | None = None):
         """Embeddings (B, L, d) -> final states as Sequences, and those after layer `layer`
@@ -145,9 +151,10 @@ class LanguageModel(nn.Module):
     def decode(self, tokens: Sequences, memory: Sequences) -> torch.Tensor:
         """Teacher-forced decoder states (B, L, d): state `i` predicts token `i` of `tokens`.
 
-        tokens: `[code, y_1..y_N, </s>]`; the decoder reads `[</s>, code, y_1..y_N]`.
+        tokens: `[code, y_1..y_N, </s>]`; the decoder reads `[</s>, code, y_1..y_N]`, of
+        Marian `[<pad>, code, y_1..y_N]`.
         """
-        start = torch.full_like(tokens.values[:, :1], self.config.eos_token_id)
+        start = torch.full_like(tokens.values[:, :1], self.start_id)
         output = self.mbart.model.decoder(
             input_ids=torch.cat([start, tokens.values[:, :-1]], dim=1),
             encoder_hidden_states=memory.values,
@@ -194,9 +201,10 @@ class LanguageModel(nn.Module):
         output = self.mbart.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=memory.values),
             attention_mask=memory.mask.long(),
-            decoder_input_ids=torch.stack([torch.full_like(codes, end), codes], dim=1),
+            decoder_input_ids=torch.stack([torch.full_like(codes, self.start_id), codes], dim=1),
             # Without it, and with a configuration that names none, <s> would be put before them.
-            decoder_start_token_id=end,
+            decoder_start_token_id=self.start_id,
+            suppress_tokens=[self.config.pad_token_id],  # Marian's has embeddings of zeros
             num_beams=beam_size,
             length_penalty=length_penalty,
             early_stopping=early_stopping,

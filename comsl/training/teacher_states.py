@@ -48,7 +48,8 @@ class TeacherStates:
         targets = iter_targets(raw, (key for key, _ in trained_on(raw, fields)), self.target_lang)
         rows = zip(trained_on(raw, fields), targets, strict=True)
         for batch in itertools.batched(job.in_turns(rows), BATCH_TEXTS):
-            lengths = self.tokenizer.lengths([values["text.tgt"] for (_, values), _ in batch])
+            texts = [(values["text.tgt"], target) for (_, values), (_, target) in batch]
+            lengths = self.tokenizer.lengths(*zip(*texts, strict=True))
             for ((utterance, values), (_, target)), length in zip(batch, lengths, strict=True):
                 yield Item((utterance,), length, values | {"target": target})
 
