@@ -52,7 +52,7 @@ TINY_MBART = dict(
 
 
 # Whole recipes and trainings by several processes begin first: none is left over at the end.
-LONGEST = ("recipe", "covost2_recipe", "target_language", "distributed", "driver")
+LONGEST = ("recipe", "covost2_recipe", "corpus_recipes", "target_language", "distributed", "driver")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,37 +6,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import ROOT, write_mbart50, write_whisper
+from conftest import write_mbart50, write_whisper
 from miniature_covost2 import ENGLISH, FAULTS, NEW, SENTENCES, write_corpora
+from tiny_models import write_trainings
 
 from comsl.corpora import kaldi
 from comsl.inference import SpeechTranslator
 from comsl.tokenizer import Tokenizer
 from comsl.training.shards import Shards
 
-CONF = ROOT / "egs2/covost2/comsl1/conf"
-# What the recipe's configurations change for this size.
-TINY = {"batch_bins": 2000, "max_epoch": 1, "num_iters_per_epoch": 2, "num_workers": 0}
-
-
-def write_configs(folder: Path) -> list[str]:
-    """The recipe's own, for two updates a phase; the language model learns three sentences."""
-    options = []
-    for option, name, settings in [
-        ("lm_config", "train_lm", {"num_iters_per_epoch": 80}),
-        ("frozen_config", "train_frozen", {"speech_encoder_conf": {"input_size": 16}}),
-        ("train_config", "train_medium_joint", {}),
-    ]:
-        config = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | TINY | settings
-        if name == "train_lm":
-            config["language_model_conf"]["dropout"] = 0.0
-            config["optim_conf"]["lr"] = 0.01
-            config["scheduler_conf"] = {"warmup_steps": 5, "total_steps": 80}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
-        options += [f"--{option}", str(folder / f"{name}.yaml")]
-    (folder / "decode.yaml").write_text("beam_size: 2\n")
-    return [*options, "--decode_config", str(folder / "decode.yaml")]
+LEARNS = {  # three sentences, for the translations of pseudo data to be words
+    "num_iters_per_epoch": 80,
+    "language_model_conf": {"dropout": 0.0},
+    "optim_conf": {"lr": 0.01},
+    "scheduler_conf": {"warmup_steps": 5, "total_steps": 80},
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +31,12 @@ def work(tmp_path_factory, warm_top) -> Path:
     texts = [text for sentences in SENTENCES.values() for text in sentences] + list(ENGLISH)
     folders = {"COMMONVOICE": "cv4", "COVOST2": "covost2", "COMMONVOICE_LATER": "cv11"}
     env = {name: str(work / folder) for name, folder in folders.items()}
+    script = warm_top / "egs2/covost2/comsl1/run.sh"
     command = [
-        *(warm_top / "egs2/covost2/comsl1/run.sh", "--pseudo_set", "untranslated", "--nj", "2"),
-        *("--shards", "true"),
+        *(script, "--pseudo_set", "untranslated", "--nj", "2", "--shards", "true"),
         *("--language_model", write_mbart50(work / "mbart-large-50", texts)),
-        *("--speech_encoder", write_whisper(work / "whisper.pt"), *write_configs(work)),
+        *("--speech_encoder", write_whisper(work / "whisper.pt")),
+        *write_trainings(work, script, {"lm_config": LEARNS}),
         *("--local_data_opts", "--max_dropped 0.5 --min_coverage 0.7"),
         *("--datadir", work / "data", "--dumpdir", work / "dump", "--expdir", work / "exp"),
     ]

@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from conftest import run_tool
 from comsl.corpora import kaldi
 from comsl.corpora.audio import read_audio
 from comsl.corpora.segments import training_fault
+from comsl.corpora.synthesis import speak
 
 # Of every set: recording, seconds from and to, transcript, translation. The recordings last 6 s.
 SEGMENTS = [
@@ -38,8 +40,8 @@ def write_audio(folder: Path, name: str, suffix: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for recording in ("one", "two"):
         path = folder / f"{recording}{name}{suffix}"
-        seed = len(recording + name)
-        samples = np.random.default_rng(seed).normal(0, 0.1, (6 * 16000, 1))
+        speech = speak(f"{recording} {name}: il pleut aujourd'hui, et la gare est loin.", "fr")
+        samples = np.resize(speech.samples, (6 * 16000, 1))
         if suffix != ".m4a":
             soundfile.write(path, samples, 16000)
             continue
@@ -76,8 +78,8 @@ def write_talks(top: Path, pair: str, names: dict[str, str], suffix: str) -> Non
         text.mkdir()
         (text / f"{theirs}.yaml").write_text("".join(lines), newline="")
         for column, lang in ((3, source), (4, target)):
-            rows = [f"{row[column]}\r\n" for row in SEGMENTS]
-            (text / f"{theirs}.{lang}").write_text("\ufeff" + "".join(rows), "utf-8", newline="")
+            lines = "".join(f"{normalize('NFD', row[column])}\r\n" for row in SEGMENTS)
+            (text / f"{theirs}.{lang}").write_text("\ufeff" + lines, "utf-8", newline="")
 
 
 def write_mtedx(top: Path) -> Path:

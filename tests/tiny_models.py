@@ -2,10 +2,13 @@
 published ones have, as folders of Hugging Face's."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from conftest import PAIRS, TINY_MBART, write_mbart50
+import yaml
+from conftest import PAIRS, ROOT, TINY_MBART, write_mbart50
 
 TEXTS = [text for pairs in PAIRS.values() for pair in pairs for text in pair] * 3
 CONTROL = ["<s>", "<pad>", "</s>", "<unk>"]  # fairseq's first four
@@ -140,3 +143,26 @@ def tiny_comsl(language_model: Path, whisper: Path):
     settings = Settings(alpha_mt=0.0, w_ctc=0.3)
     model = ComSLModel(*parts, settings=settings, languages=["fr", "it"], longest=9.5)
     return model.eval()
+
+
+def write_trainings(
+    folder: Path, script: Path, changes: Mapping[str, dict] | None = None
+) -> list[str]:
+    """Options of a recipe's run.sh: its own trainings with two updates each, on the states of
+    `write_whisper`, and a narrow beam.
+
+    changes: option -> settings; one that is a dictionary adds to the recipe's.
+    """
+    options = ["--decode_config", str(folder / "decode.yaml")]
+    (folder / "decode.yaml").write_text("beam_size: 2\n")
+    for option, file in re.findall(r"--(\w+_config) (\S+)", script.read_text()):
+        config = yaml.safe_load((ROOT / file).read_text())
+        settings = {"batch_bins": 2000, "max_epoch": 1, "num_iters_per_epoch": 2, "num_workers": 0}
+        if config.get("speech_encoder") == "cached":
+            settings["speech_encoder_conf"] = {"input_size": 16}
+        for name, value in (settings | (changes or {}).get(option, {})).items():
+            config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
+        path = folder / Path(file).name
+        path.write_text(yaml.safe_dump(config))
+        options += [f"--{option}", str(path)]
+    return options
