@@ -9,8 +9,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -22,9 +22,13 @@ from echo_server import Echo, flac, serving_at, until
 from real_speech import prompts
 from tiny_models import tiny_comsl
 
+from comsl.corpora.samples import RATE
+from comsl.inference import SpeechTranslator
 from comsl.model.packed import save_packed
 from comsl.serving import server as serving
+from comsl.serving.batching import WORKERS
 from comsl.serving.server import Limits, create_app
+from comsl.serving.systems import WhisperSystem
 
 KEY = "a secret"
 HEAD = (
@@ -192,43 +196,71 @@ def gauge(url: str, name: str) -> float:
     return float(lines[f"comsl_{name}"])
 
 
+def occupy(pool: ThreadPoolExecutor, system: Echo, ask: Callable[[], str]) -> list[Future]:
+    """As many batches at a time as there may be, which wait."""
+    asked = []
+    for number in range(WORKERS):
+        asked.append(pool.submit(ask))
+        until(lambda number=number: len(system.batches) > number)
+    return asked
+
+
 def test_clients_at_once_share_batches_and_too_many_are_told_to_wait(system, client, url, clip):
     system.batches.clear()
     system.go_on.clear()
 
-    def ask(_) -> str:
+    def ask() -> str:
         options = {"file": ("a.flac", clip), "model": "comsl", "extra_body": {"language": "fr"}}
         return client.audio.translations.create(**options).text
 
     with ThreadPoolExecutor(20) as pool:
-        asked = [pool.submit(ask, 0)]
-        until(lambda: system.batches)
-        asked += [pool.submit(ask, number) for number in range(19)]
-        until(lambda: gauge(url, "waiting_pieces") == 19)
+        asked = occupy(pool, system, ask)
+        asked += [pool.submit(ask) for _ in range(18)]
+        until(lambda: gauge(url, "waiting_pieces") == 18)
         with pytest.raises(openai.InternalServerError, match="too many requests") as refused:
-            ask(0)
+            ask()
         assert refused.value.status_code == 503
         assert refused.value.response.headers["Retry-After"] == "2"
         system.go_on.set()
         assert {answer.result() for answer in asked} == {"st of fr, beam 5"}
-    assert sum(system.batches) == 20
-    assert max(system.batches) == 16
+    assert sorted(system.batches) == [1, 1, 2, 16]
+
+
+def test_systems_give_in_two_threads_what_they_give_in_one(tmp_path, tiny_lm):
+    """As several batches at a time need it."""
+    whisper = WhisperSystem(write_whisper(tmp_path / "whisper.pt"))
+    model = SpeechTranslator(tiny_comsl(tiny_lm, whisper.name))
+    langs, waves = ["fr", "it"], [prompts()[0][:RATE], prompts()[1][: 2 * RATE]]
+    pairs = [
+        (lambda: whisper.generate("st", waves, langs), lambda: whisper.detect(waves, langs)),
+        (lambda: model.generate("st", waves, langs), lambda: model.generate("asr", waves, langs)),
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        for work, other in pairs:
+            expected = work(), other()
+            working = pool.submit(work)
+            while not working.done():
+                assert other() == expected[1]
+            assert working.result() == expected[0]
 
 
 def test_nothing_is_computed_for_a_client_that_has_gone(system, client, url, clip):
     system.batches.clear()
     system.go_on.clear()
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(client.audio.translations.create, file=("a.flac", clip), model="comsl")
-        until(lambda: system.batches)
-        hasty = client.with_options(timeout=0.5)
+
+    def ask(client: openai.OpenAI = client) -> str:
+        options = {"file": ("a.flac", clip), "model": "comsl", "extra_body": {"language": "fr"}}
+        return client.audio.translations.create(**options).text
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        first = occupy(pool, system, ask)
         with pytest.raises(openai.APITimeoutError):
-            hasty.audio.translations.create(file=("a.flac", clip), model="comsl")
-        until(lambda: gauge(url, "open_requests") == 1)
+            ask(client.with_options(timeout=0.5))
+        until(lambda: gauge(url, "open_requests") == WORKERS)
         system.go_on.set()
-        assert first.result().text
-    assert client.audio.translations.create(file=("a.flac", clip), model="comsl").text
-    assert system.batches == [1, 1]
+        assert all(answer.result() for answer in first)
+    assert ask()
+    assert system.batches == [1] * (WORKERS + 1)
 
 
 def test_a_full_disk_is_told(client, clip, monkeypatch):

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
 import numpy as np
+import torch
 
 from comsl.recordings.translation import Detector, System
+
+WORKERS = 2  # batches at a time: while one's texts are searched, on one core, another is encoded
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +36,23 @@ class Piece:
 
 
 class Batcher:
-    """Uses models in a thread of its own, as long as it isn't closed.
+    """Uses models in threads of its own, as long as it isn't closed.
 
-    While a batch is computed others wait; then the oldest goes next, with all that can go along, up
-    to `batch_size` pieces. on_batch: called with the number of pieces of every batch.
+    While WORKERS batches are computed, which have the cores by halves, others wait; then the oldest
+    goes next, with all that can go along, up to `batch_size` pieces. on_batch: called with the
+    number of pieces of every batch.
     """
 
     def __init__(self, batch_size: int, on_batch: Callable[[int], None] = lambda pieces: None):
         self.batch_size, self.on_batch = batch_size, on_batch
         self.waiting: deque[Piece] = deque()
         self.arrival, self.closed = Condition(), False
-        self.thread = Thread(target=self._run, name="batches", daemon=True)
-        self.thread.start()
+        self.cores, self.computed = torch.get_num_threads(), 0  # batches that are being computed
+        self.threads = [
+            Thread(target=self._run, name="batches", daemon=True) for _ in range(WORKERS)
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def add(self, pieces: list[Piece]) -> None:
         """Let pieces wait for their results."""
@@ -53,16 +61,18 @@ class Batcher:
             self.arrival.notify()
 
     def close(self) -> None:
-        """End when the batch that is computed is done; what waits is cancelled."""
+        """End when the batches that are computed are done; what waits is cancelled."""
         with self.arrival:
             self.closed = True
-            self.arrival.notify()
-        self.thread.join()
+            self.arrival.notify_all()
+        for thread in self.threads:
+            thread.join()
         for piece in self.waiting:
             piece.result.cancel()
 
     def _run(self) -> None:
         while batch := self._next():
+            torch.set_num_threads(max(1, self.cores // self.computed))  # of this thread's work
             try:
                 self.on_batch(len(batch))
                 results = batch[0].compute([piece.content for piece in batch])
@@ -73,6 +83,8 @@ class Batcher:
             else:
                 for piece, result in zip(batch, results, strict=True):
                     piece.result.set_result(result)
+            with self.arrival:
+                self.computed -= 1
 
     def _next(self) -> list[Piece]:
         """The next batch; none when it is closed."""
@@ -84,6 +96,7 @@ class Batcher:
                     batch = batch[: self.batch_size]
                     taken = set(map(id, batch))
                     self.waiting = deque(piece for piece in kept if id(piece) not in taken)
+                    self.computed += 1
                     return batch
                 self.waiting.clear()
                 self.arrival.wait()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class WhisperSystem:
     """OpenAI's Whisper: transcribes, translates into English, and tells languages apart.
 
     name: as `load_whisper` takes it. It is loaded when it is first needed. DataError, then: it
-    can't be.
+    can't be. Its methods may be called in any thread.
     """
 
     target_lang = "en"
@@ -29,6 +30,7 @@ class WhisperSystem:
 
     def __init__(self, name: str = "base", device: str = "cpu"):
         self.name, self.device = name, device
+        self.lock = Lock()  # decoding changes the model as long as it lasts
         self.languages = list(LANGUAGES)
 
     @cached_property
@@ -54,8 +56,9 @@ class WhisperSystem:
             places = [place for place, other in enumerate(langs) if other == lang]
             for first in range(0, len(places), batch_size):
                 batch = places[first : first + batch_size]
-                states = encode(self.model, [waves[place] for place in batch])
-                heard = decode(self.model, states, language(lang).whisper, task, beam_size)
+                with self.lock:
+                    states = encode(self.model, [waves[place] for place in batch])
+                    heard = decode(self.model, states, language(lang).whisper, task, beam_size)
                 texts |= zip(batch, heard, strict=True)
         return [texts[place] for place in range(len(waves))]
 
@@ -80,7 +83,7 @@ class WhisperSystem:
         found = []
         for wave in waves:
             speech = torch.from_numpy(wave)[None].to(self.device)
-            with torch.inference_mode():
+            with self.lock, torch.inference_mode():
                 states, _, _ = self.encoder(speech, torch.tensor([len(wave)]))
                 scores = self.model.logits(start, states)[0, 0, codes]
             found.append(languages[int(scores.argmax())])
