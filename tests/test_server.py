@@ -35,7 +35,7 @@ HEAD = (
     b"POST /v1/audio/translations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a secret\r\n"
     b"Content-Type: multipart/form-data; boundary=x\r\n"
 )
-LIMITS = Limits(upload=2_000_000, seconds=60, requests=20)
+LIMITS = Limits(upload=2_000_000, seconds=120, requests=20)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def playlist(target: Path) -> bytes:
         ({"model": "gpt"}, 404, "no model 'gpt': there are comsl whisper"),
         ({"response_format": "mp3"}, 400, "response_format: Input should be 'json', 'text'"),
         ({"file": ("a.flac", b"x" * 2_100_000)}, 413, "an upload of more than 2 megabytes"),
-        ({"file": ("a.flac", "long")}, 413, "a recording of over 60 seconds"),
+        ({"file": ("a.flac", "long")}, 413, "a recording of over 2 minutes"),
         ({"language": "zh"}, 500, "a fault of the server: its log says more"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_bad_request_has_its_status_and_the_server_lives_on(
     contents = {
         "silent.wav": flac(np.zeros(16000)),
         "playlist": playlist(tmp_path / "secret.mp3"),
-        "long": flac(np.zeros(61 * 16000)),
+        "long": flac(np.zeros(121 * RATE)),
     }
     options = {"file": ("a.flac", clip), "model": "comsl"} | options
     name, content = options["file"]
@@ -307,8 +307,10 @@ def test_what_cannot_be_served_is_one_line(monkeypatch, options, complaint):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_command(tmp_path, tiny_lm, clip):
-    """Served, asked, stopped."""
+def test_the_command(tmp_path, tiny_lm, clip, monkeypatch):
+    """Served within the limits that are asked for, asked, stopped."""
+    limits = []
+    monkeypatch.setattr(serving, "create_app", lambda *a: limits.append(a[2]) or create_app(*a))
     save_packed(tiny_comsl(tiny_lm, write_whisper(tmp_path / "whisper.pt")), tmp_path / "model")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -327,8 +329,10 @@ def test_the_command(tmp_path, tiny_lm, clip):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped too early"))
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask)
-        done = run_tool("serve", "--model", tmp_path / "model", "--port", port)
+        options = ["--max_mb", 1, "--max_minutes", 2, "--max_requests", 3]
+        done = run_tool("serve", "--model", tmp_path / "model", "--port", port, *options)
         assert answer.result() == "fr"
+    assert limits == [Limits(upload=1_000_000, seconds=120, requests=3)]
     for stop, handler in stops.items():
         signal.signal(stop, handler)
     assert done.stdout == f"listening: http://127.0.0.1:{port}\n"

@@ -100,7 +100,7 @@ class Service:
             client.check()
             seconds += len(block) / RATE
             if seconds > self.limits.seconds:
-                raise TooLong(f"a recording of over {self.limits.seconds:g} seconds")
+                raise TooLong(f"a recording of over {self.limits.seconds / 60:g} minutes")
             yield block
 
     def close(self) -> None:
