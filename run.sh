@@ -109,7 +109,7 @@ train() {
 # Faults in configurations are found before the first training runs.
 check_trainings() {
   python -m comsl.bin.check_trainings "$@" --whisper "$whisper_config" --override "$override" \
-    --raw "$raw" --sets "$pseudo_set $further_sets"
+    --text_pairs "$text_pairs" --raw "$raw" --sets "$pseudo_set $further_sets"
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.

@@ -18,6 +18,7 @@ def main() -> None:
     )
     add("--whisper", default="", help="training configuration of Whisper")
     add("--override", default="", help="override files for all but Whisper's, separated by blanks")
+    add("--text_pairs", help="sentence pairs of the trainings that have speech")
     add("--raw", type=Path, help="folder of sets (stage 2)")
     add("--sets", default="", help="further sets that a training reads, which must be there")
     args = parser.parse_args()
@@ -34,7 +35,10 @@ def main() -> None:
     ):
         for config in filter(None, configs):
             words = espnet_words(["--config", config, *further])
-            task.check(task.get_parser().parse_args(words))
+            training = task.get_parser().parse_args(words)
+            if training.speech_encoder and task is ComSLTask:
+                training.text_pairs = args.text_pairs
+            task.check(training)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --max_duration 12 \
   --pseudo_set untranslated \
   --further_sets "spoken untranscribed" \
+  --text_pairs data/debian_l10n/train \
   --speech_encoder base \
   --language_model egs2/debian_l10n/mt1/mbart_small \
   --lm_config conf/train_asterisk_lm.yaml \
