@@ -5,14 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import ceil
 from threading import Condition, Event, Thread
 
 import numpy as np
 import torch
 
 from comsl.recordings.translation import Detector, System
-
-WORKERS = 2  # batches at a time: while one's texts are searched, on one core, another is encoded
 
 logger = logging.getLogger(__name__)
 
@@ -36,35 +35,35 @@ class Piece:
 
 
 class Batcher:
-    """Uses models in threads of its own, as long as it isn't closed.
+    """Uses models in two threads of its own, as long as it isn't closed.
 
-    While WORKERS batches are computed, which have the cores by halves, others wait; then the oldest
-    goes next, with all that can go along, up to `batch_size` pieces. on_batch: called with the
-    number of pieces of every batch.
+    Two batches are computed at a time, each on half of the cores: the search for texts has little
+    work for a second one. What waits goes, the oldest first with all that can go along, once it is
+    no less than the other batch: of many clients each batch then has half, up to `batch_size`
+    pieces. on_batch: called with the number of pieces of every batch.
     """
 
     def __init__(self, batch_size: int, on_batch: Callable[[int], None] = lambda pieces: None):
         self.batch_size, self.on_batch = batch_size, on_batch
         self.waiting: deque[Piece] = deque()
-        self.arrival, self.closed = Condition(), False
-        self.cores, self.computed = torch.get_num_threads(), 0  # batches that are being computed
-        self.threads = [
-            Thread(target=self._run, name="batches", daemon=True) for _ in range(WORKERS)
-        ]
+        self.change, self.closed = Condition(), False
+        self.computed = 0  # pieces
+        self.cores = torch.get_num_threads()
+        self.threads = [Thread(target=self._run, name="batches", daemon=True) for _ in range(2)]
         for thread in self.threads:
             thread.start()
 
     def add(self, pieces: list[Piece]) -> None:
         """Let pieces wait for their results."""
-        with self.arrival:
+        with self.change:
             self.waiting.extend(pieces)
-            self.arrival.notify()
+            self.change.notify_all()
 
     def close(self) -> None:
         """End when the batches that are computed are done; what waits is cancelled."""
-        with self.arrival:
+        with self.change:
             self.closed = True
-            self.arrival.notify_all()
+            self.change.notify_all()
         for thread in self.threads:
             thread.join()
         for piece in self.waiting:
@@ -72,7 +71,8 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next():
-            torch.set_num_threads(max(1, self.cores // self.computed))  # of this thread's work
+            alone = self.computed == len(batch)
+            torch.set_num_threads(self.cores if alone else max(1, self.cores // 2))  # of this one
             try:
                 self.on_batch(len(batch))
                 results = batch[0].compute([piece.content for piece in batch])
@@ -83,23 +83,25 @@ class Batcher:
             else:
                 for piece, result in zip(batch, results, strict=True):
                     piece.result.set_result(result)
-            with self.arrival:
-                self.computed -= 1
+            with self.change:
+                self.computed -= len(batch)
+                self.change.notify_all()
 
     def _next(self) -> list[Piece]:
         """The next batch; none when it is closed."""
-        with self.arrival:
+        with self.change:
             while not self.closed:
                 kept = [piece for piece in self.waiting if not piece.client.gone.is_set()]
-                if kept:
-                    batch = [piece for piece in kept if piece.key == kept[0].key]
-                    batch = batch[: self.batch_size]
+                alike = [piece for piece in kept if piece.key == kept[0].key]
+                if alike and len(alike) >= self.computed:
+                    half = ceil((len(alike) + self.computed) / 2)
+                    batch = alike[: min(half, self.batch_size)]
                     taken = set(map(id, batch))
                     self.waiting = deque(piece for piece in kept if id(piece) not in taken)
-                    self.computed += 1
+                    self.computed += len(batch)
                     return batch
-                self.waiting.clear()
-                self.arrival.wait()
+                self.waiting = deque(kept)
+                self.change.wait()
         return []
 
 
