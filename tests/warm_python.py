@@ -26,21 +26,23 @@ def serve(listener: socket.socket) -> None:
     for module in IMPORTED:
         import_module(module)
     gc.freeze()  # memory that no tool writes to stays shared, here and in `run`
-    while listener in select.select([listener, sys.stdin], [], [])[0]:
-        connection, _ = listener.accept()
-        if os.fork():  # the parent of all tools
-            connection.close()
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:  # those that have ended
-                    pass
-        elif tool := os.fork():  # the parent of this one
+    asked: dict[int, tuple[int, socket.socket]] = {}  # file of a tool's process: it, and by whom
+    while sys.stdin not in (ready := select.select([listener, sys.stdin, *asked], [], [])[0]):
+        for file in asked.keys() & set(ready):
+            tool, connection = asked.pop(file)
             _, status = os.waitpid(tool, 0)
-            connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-            os._exit(0)
-        else:
-            listener.close()
-            take_over(connection)
-            return
+            with contextlib.suppress(BrokenPipeError):  # it may have been killed meanwhile
+                connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+            connection.close()
+            os.close(file)
+        if listener in ready:
+            connection, _ = listener.accept()
+            if tool := os.fork():
+                asked[os.pidfd_open(tool)] = tool, connection
+            else:
+                listener.close()
+                take_over(connection)
+                return
     sys.exit()
 
 
