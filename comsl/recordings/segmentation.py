@@ -13,7 +13,8 @@ from comsl.recordings.voice_activity import FRAME, speech_probabilities
 SECOND = RATE / FRAME  # in frames
 BEGINS, GOES_ON = 0.5, 0.35  # probabilities: speech begins at one and goes on down to the other
 PAUSE = round(0.5 * SECOND)  # frames: a longer one parts pieces. Within a sentence few are as long
-MARGIN = round(0.45 * SECOND)  # frames of what is around the speech, for the model to hear too
+MARGIN = round(0.25 * SECOND)  # frames of what is around the speech, for the model to hear too
+EDGE = round(0.45 * SECOND)  # frames: the same where the recording begins and ends
 SHORTEST = round(0.2 * SECOND)  # frames of speech in a piece: of music less may sound like it
 DIP = round(0.2 * SECOND)  # frames: the pause that is looked for where there is no long one
 
@@ -55,12 +56,12 @@ class _Cutter:
         self.samples = np.concatenate([self.samples, block])
         self.probabilities = np.concatenate([self.probabilities, probabilities])
         # What is around a piece must be there before it is closed.
-        yield from self._look(self.first + len(self.probabilities) - MARGIN)
-        self._forget((self.speech or [self.next])[0] - MARGIN)
+        yield from self._look(self.first + len(self.probabilities) - EDGE)
+        self._forget((self.speech or [self.next])[0] - EDGE)
 
     def close(self) -> Iterator[Piece]:
         yield from self._look(self.first + len(self.probabilities))
-        yield from self._piece(self.speech)
+        yield from self._piece(self.speech, behind=EDGE)
 
     def _look(self, end: int) -> Iterator[Piece]:
         for number in range(self.next, end):
@@ -83,12 +84,16 @@ class _Cutter:
         half = self.probabilities[middle - self.first : self.speech[-1] - self.first]
         return middle + DIP // 2 + int(np.convolve(half, np.ones(DIP), "valid").argmin())
 
-    def _piece(self, speech: list[int], before: float = inf) -> Iterator[Piece]:
-        """The piece of these frames, if there are enough, with what is around and `before`."""
+    def _piece(
+        self, speech: list[int], before: float = inf, behind: int = MARGIN
+    ) -> Iterator[Piece]:
+        """The piece of these frames, if there are enough, with what is around: so many frames
+        `behind` them, and `before` that one."""
         if len(speech) < SHORTEST:
             return
-        start = max(speech[0] - MARGIN, self.cut) - self.first
-        end = min(speech[-1] + 1 + MARGIN, before) - self.first
+        ahead = EDGE if speech[0] <= EDGE else MARGIN
+        start = max(speech[0] - ahead, self.cut) - self.first
+        end = min(speech[-1] + 1 + behind, before) - self.first
         samples = self.samples[start * FRAME : end * FRAME][: round(self.longest * RATE)]
         if not is_silent(samples):
             last = self.first / SECOND + len(self.samples) / RATE
