@@ -58,6 +58,7 @@ exp=$expdir/$recipe
 train_set=train # of the composite model
 if [ -n "$pseudo_set" ]; then train_set+=_with_pseudo; fi
 for set in $further_sets; do train_set+=_and_$set; done
+pairs=$raw/text_pairs # without speech
 encoder=$dumpdir/$recipe/encoder${train_set#train}
 if [ "$top_blocks" -gt 0 ]; then encoder+=_below_top_$top_blocks; fi
 teacher=$dumpdir/$recipe/teacher${train_set#train}
@@ -180,7 +181,6 @@ if run_stage 4 "further training data: pseudo translations, sets of stage 1, tex
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new" --target_lang "$target_lang"
     made "$raw/$train_set"
   fi
-  pairs=$raw/text_pairs
   if [ -n "$text_pairs" ] && to_make "$pairs" from "$text_pairs" "$raw" "$exp/lm_start" by test_set target_lang; then
     python -m comsl.bin.prepare_text_pairs --pairs "$text_pairs" --raw "$raw" --held_out "dev $test_set" --out "$new"
     python -m comsl.bin.token_lengths --language_model "$exp/lm_start" "$new" --target_lang "$target_lang"
@@ -219,7 +219,7 @@ if run_stage 6 "composite training: speech encoder frozen, then everything"; the
     --language_model "$start" --teacher "$exp/lm"
     --speech_encoder_conf "model=$speech_encoder" --speech_encoder_conf "silence=$silence")
   if $shards; then options+=(--shards "$sharded") && settings+=(shards); fi
-  if [ -n "$text_pairs" ]; then options+=(--text_pairs "$raw/text_pairs") && reads+=("$raw/text_pairs"); fi
+  if [ -n "$text_pairs" ]; then options+=(--text_pairs "$pairs") && reads+=("$pairs"); fi
   for file in $override; do options+=(--override "$file"); done
   stays_frozen=(--speech_encoder_conf trainable_blocks=0)
   from=() # the adapter starts at random

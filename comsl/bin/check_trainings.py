@@ -36,7 +36,7 @@ def main() -> None:
         for config in filter(None, configs):
             words = espnet_words(["--config", config, *further])
             training = task.get_parser().parse_args(words)
-            if training.speech_encoder and task is ComSLTask:
+            if training.speech_encoder:
                 training.text_pairs = args.text_pairs
             task.check(training)
 
