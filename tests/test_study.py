@@ -370,6 +370,37 @@ def test_a_row_that_is_not_decoded_is_one_line(work, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+def pool(work: Path, out: Path, *further, check: bool = True) -> Outcome:
+    """The first row of both folds, put together."""
+    folds = [
+        item
+        for fold in ("f0", "f1")
+        for item in ("--fold", work / fold / "raw", work / fold / "exp")
+    ]
+    return run_tool(
+        "pool_folds", *folds, "--langs", " ".join(LANGS), "--system", "comsl=1_a/decode",
+        *further, "--out", out, check=check,
+    )  # fmt: skip
+
+
+def test_folds_put_together_score_as_the_study_scores_them(work, results, tmp_path):
+    pool(work, tmp_path)
+    references = scoring.read_references(tmp_path / "raw", "test", LANGS)
+    outputs = scoring.read_outputs({"comsl": tmp_path / "comsl"}, "test", references)
+    (ours,) = scoring.score("toy", "test", references, outputs)["systems"]
+    row = results["systems"][0]
+    assert ours["bleu"] == row["bleu"]
+    assert ours["utterances"] == row["utterances"] == {"es": 10, "it": 10}
+
+
+def test_folds_that_cannot_be_put_together_are_one_line(work, tmp_path):
+    lacking = pool(work, tmp_path, "--system", "other=4_d/decode", check=False)
+    folder = work / "f0/exp/4_d/decode/test_es"
+    assert lacking.stderr == f"error: {folder}: nothing is decoded here (stages 7 and 8)\n"
+    twice = pool(work, tmp_path, "--fold", work / "f0/raw", work / "f0/exp", check=False)
+    assert "'f0_es_speaker-0' is in two of the sets" in twice.stderr
+
+
 # ---- likelihood
 
 

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The recipe on three splits of the prompts, whose test sets have no sentence in common, and one report of the three
+# together: exp/asterisk/report/folds. A quarter of an hour a split. Usage: run_folds.sh [options of run.sh]
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+
+folds=()
+for fold in 0 1 2; do
+  recipe=asterisk split=()
+  if [ "$fold" -gt 0 ]; then recipe+=_fold$fold split=(--recipe "$recipe" --local_data_opts "--fold $fold"); fi
+  ./run.sh "${split[@]}" --stop_stage 9 "$@"
+  folds+=(--fold "dump/$recipe/raw" "exp/$recipe")
+done
+
+. ./path.sh
+pooled=exp/asterisk/folds parts=() whole=()
+for name in comsl whisper-zero-shot cascade mt-true-transcript; do
+  folder=$name
+  if [ $name = comsl ]; then folder=asterisk_joint/decode; fi
+  parts+=(--system "$name=$folder") whole+=(--system "$name=$pooled/$name")
+done
+python -m comsl.bin.pool_folds "${folds[@]}" --langs "es fr it ru" "${parts[@]}" --out $pooled
+python -m comsl.bin.score --recipe "asterisk, three folds" --raw $pooled/raw --langs "es fr it ru" "${whole[@]}" \
+  --out exp/asterisk/report/folds --command "egs2/asterisk/comsl1/run_folds.sh $*"
