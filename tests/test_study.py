@@ -112,6 +112,22 @@ def test_rows_of_the_modality_gap_compute_what_they_say(computed):
         assert run_settings(rows[row]) == {}
 
 
+@pytest.mark.parametrize("name", ["ablation", "modality_gap", "lora"])
+def test_rows_pass_the_check_before_training(tmp_path, name):
+    """Which is of the language model's training too, and that one isn't the row's."""
+    configs = [ROOT / "conf/train_asterisk_lm.yaml", BASE]
+    for files in files_of(name).values():
+        override = ["--override", " ".join(map(str, files)), "--raw", tmp_path]
+        run_tool("check_trainings", *configs, *override)
+
+
+def test_a_row_that_trains_nothing_fails_the_check(tmp_path):
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("model_conf: {w_st: 0, w_asr: 0, w_mt: 0, w_cml: 0}\n")
+    done = run_tool("check_trainings", BASE, "--override", nothing, "--raw", tmp_path, check=False)
+    assert "w_st, w_asr, w_mt and w_cml are all 0" in done.stderr
+
+
 def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
     """Nested settings, rates that Python writes as 1e-05, words that YAML reads as something."""
     file = tmp_path / "row.yaml"

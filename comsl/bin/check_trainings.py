@@ -1,5 +1,6 @@
 """Check configurations of trainings before the first of them runs."""
 
+import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
@@ -17,7 +18,11 @@ def main() -> None:
         help="training configurations of ComSL or of its language model; empty ones are none",
     )
     add("--whisper", default="", help="training configuration of Whisper")
-    add("--override", default="", help="override files for all but Whisper's, separated by blanks")
+    add(
+        "--override",
+        default="",
+        help="override files of the trainings that have speech, separated by blanks",
+    )
     add("--text_pairs", help="sentence pairs of the trainings that have speech")
     add("--raw", type=Path, help="folder of sets (stage 2)")
     add("--sets", default="", help="further sets that a training reads, which must be there")
@@ -25,20 +30,24 @@ def main() -> None:
     check_further_sets(args.raw, args.sets)
 
     from comsl.baselines.whisper_task import WhisperTask
-    from comsl.training.command_line import espnet_words
     from comsl.training.task import ComSLTask
 
     overrides = [word for file in args.override.split() for word in ("--override", file)]
-    for task, configs, further in (
-        (ComSLTask, args.configs, overrides),
-        (WhisperTask, [args.whisper], []),
-    ):
-        for config in filter(None, configs):
-            words = espnet_words(["--config", config, *further])
-            training = task.get_parser().parse_args(words)
-            if training.speech_encoder:
-                training.text_pairs = args.text_pairs
-            task.check(training)
+    for config in filter(None, args.configs):
+        training = _parse(ComSLTask, config)
+        if training.speech_encoder:  # not the language model's
+            training = _parse(ComSLTask, config, *overrides)
+            training.text_pairs = args.text_pairs
+        ComSLTask.check(training)
+    if args.whisper:
+        WhisperTask.check(_parse(WhisperTask, args.whisper))
+
+
+def _parse(task: type, config: str, *words: str) -> argparse.Namespace:
+    """A configuration, with further options. DataError as `espnet_words`."""
+    from comsl.training.command_line import espnet_words
+
+    return task.get_parser().parse_args(espnet_words(["--config", config, *words]))
 
 
 if __name__ == "__main__":
