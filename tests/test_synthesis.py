@@ -8,8 +8,9 @@ from conftest import PAIRS, run_process, run_tool
 
 from comsl.corpora import spoken
 from comsl.corpora.audio import read_audio
-from comsl.corpora.kaldi import read_dir, validate_dir, write_dir
+from comsl.corpora.kaldi import read_dir, read_table, validate_dir, write_dir, write_table
 from comsl.corpora.kokoro import spell
+from comsl.corpora.nearness import Nearness
 from comsl.corpora.parallel_text import Pair
 from comsl.corpora.pico import Pico
 from comsl.corpora.samples import RATE
@@ -135,6 +136,15 @@ def test_a_stopped_synthesis_goes_on_and_lists_what_it_cannot_say(tmp_path):
     assert "1\tfr\tnothing is heard" in (tmp_path / "dropped.tsv").read_text()
 
 
+ENGLISH = (
+    "Please enter your code.",
+    "Please enter the code again.",
+    "The old cat sat on the hill.",
+    "The old dog sat on the hill.",
+    "A hen is no cow.",
+)
+
+
 def test_half_of_the_pairs_are_like_others(tmp_path):
     english = [f"The old {word} sat on the hill." for word in ("cat", "dog", "cow", "hen")]
     english += [
@@ -149,6 +159,40 @@ def test_half_of_the_pairs_are_like_others(tmp_path):
     assert sum("code" in text for _, text in chosen.values()) >= 2
     with pytest.raises(DataError, match="only 6 pairs of 3 to 9 words to say"):
         spoken.choose(tmp_path / "fr", 7, (3, 9))
+
+
+def test_nearness_equals_its_formula():
+    """Mean log p_near(w) / p_general(w), of each word and of each word after the one before."""
+    nearness = Nearness(["press one"], ["press two now", "go now"])
+
+    def general(word: str) -> float:
+        return ({"now": 2, "press": 1, "two": 1, "go": 1}.get(word, 0) + 1) / (5 + 4 + 1)
+
+    def near(word: str) -> float:
+        return 0.7 * {"press": 1, "one": 1}.get(word, 0) / 2 + 0.3 * general(word)
+
+    after = (0.5 * 1 + 0.5 * near("one")) / (0.5 * 0 + 0.5 * general("one"))  # press one
+    ratios = near("press") / general("press"), near("one") / general("one"), after
+    assert nearness("Press one!") == pytest.approx(np.log(ratios).mean())
+    assert nearness("Go now.") < 0 < nearness("Press one!")
+    assert nearness("") == 0
+
+
+def test_the_nearest_of_every_language_with_their_states(tmp_path):
+    texts = {f"{lang}-{n}": text for lang in ("es", "fr") for n, text in enumerate(ENGLISH)}
+    empty = dict.fromkeys(texts, "")
+    write_dir(
+        tmp_path / "train",
+        {"text.src": empty, "text.tgt": texts, "utt2lang": {key: key[:2] for key in texts}},
+    )
+    write_dir(tmp_path / "states/train", {"feats.scp": dict.fromkeys(texts, "x.ark:0")})
+    write_table(tmp_path / "near", {"a": "Please enter your code now."})
+    options = ["--near", tmp_path / "near", "--share", "0.4", "--name", "train_near"]
+    run_tool("select_near", *options, tmp_path / "train", tmp_path / "states/train")
+    near = read_table(tmp_path / "train_near/text.tgt")
+    assert sorted(near) == ["es-0", "es-1", "fr-0", "fr-1"]
+    assert read_table(tmp_path / "train_near/text.src", empty_ok=True) == dict.fromkeys(near, "")
+    assert read_table(tmp_path / "states/train_near/feats.scp").keys() == near.keys()
 
 
 def test_phonemes_as_kokoro_writes_them():

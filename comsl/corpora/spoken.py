@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-from itertools import batched, chain, pairwise, zip_longest
+from itertools import batched, chain, zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,9 @@ import soundfile
 from comsl.corpora import kaldi
 from comsl.corpora.audio import write_flac
 from comsl.corpora.dropped import Dropped, write_dropped
+from comsl.corpora.nearness import nearest
 from comsl.corpora.parallel_text import Pair, is_whole
 from comsl.corpora.samples import RATE
-from comsl.corpora.text import plain_words
 from comsl.errors import DataError
 
 RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own
@@ -98,8 +98,8 @@ def choose(
             f" {number} is too many"
         )
     good.sort(key=lambda key: hashlib.sha256(target[key].encode()).digest())
-    if known := set(chain.from_iterable(map(word_pairs, near))):
-        alike = sorted(good, key=lambda key: -_share(word_pairs(target[key]), known))
+    if near := list(near):
+        alike = nearest({key: target[key] for key in good}, near, 1.0)
         good = list(dict.fromkeys(chain.from_iterable(zip(good, alike, strict=True))))
     return {key: Pair(source[key], target[key]) for key in good[:number]}
 
@@ -113,15 +113,6 @@ def _has_symbols(text: str) -> bool:
     """Whether there are digits, acronyms or names like LibreOffice: how are they said?"""
     words = re.findall(r"\w+", text)
     return any(map(str.isdigit, text)) or any(map(str.isupper, "".join(word[1:] for word in words)))
-
-
-def word_pairs(text: str) -> list[tuple[str, str]]:
-    """Neighbouring words, of a normalised text."""
-    return list(pairwise(plain_words(text).split()))
-
-
-def _share(pairs: list[tuple[str, str]], known: set[tuple[str, str]]) -> float:
-    return sum(pair in known for pair in pairs) / max(1, len(pairs))
 
 
 def speak(plans: dict[str, list[Line]], engine: Engine, out: Path) -> None:
