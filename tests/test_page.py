@@ -65,7 +65,7 @@ def test_what_the_microphone_hears_is_translated_and_played(page):
     assert page.run("return document.querySelector('#player').currentTime") >= start - 0.1
     page.wait("return document.querySelector('#player').paused")
     assert page.run("return document.querySelector('#player').currentTime") < end + 0.5
-    assert not page.texts("tr.playing")
+    page.wait("return !document.querySelector('tr.playing')")  # its event comes a little later
 
 
 def test_a_file_is_compared_and_downloaded(page, recording, downloads):
