@@ -121,6 +121,13 @@ def test_rows_pass_the_check_before_training(tmp_path, name):
         run_tool("check_trainings", *configs, *override)
 
 
+@pytest.mark.parametrize("name", ["asr", "no_teacher", "cml", "adapter_alone"])
+def test_trials_of_pretraining_pass_the_check_before_training(tmp_path, name):
+    conf = ROOT / "egs2/debian_speech/comsl1/conf"
+    override = ["--override", conf / f"trials/{name}.yaml"]
+    run_tool("check_trainings", conf / "trial.yaml", *override, "--raw", tmp_path)
+
+
 def test_a_row_that_trains_nothing_fails_the_check(tmp_path):
     nothing = tmp_path / "nothing.yaml"
     nothing.write_text("model_conf: {w_st: 0, w_asr: 0, w_mt: 0, w_cml: 0}\n")
@@ -224,16 +231,20 @@ def work(tmp_path_factory) -> Path:
     return work
 
 
-def compare(work: Path, *options, check: bool = True) -> Outcome:
-    folds = [
+def both_folds(work: Path) -> list:
+    """The options that name them."""
+    return [
         item
         for fold in ("f0", "f1")
         for item in ("--fold", work / fold / "raw", work / fold / "exp")
     ]
+
+
+def compare(work: Path, *options, check: bool = True) -> Outcome:
     return run_tool(
-        "study", "--study", "ablation", "--rows", "1_a 2_b 3_c", *folds, "--recipe", "toy",
-        "--langs", " ".join(LANGS), "--out", work / "report/ablation", "--command", "./run.sh",
-        *options, check=check,
+        "study", "--study", "ablation", "--rows", "1_a 2_b 3_c", *both_folds(work),
+        "--recipe", "toy", "--langs", " ".join(LANGS), "--out", work / "report/ablation",
+        "--command", "./run.sh", *options, check=check,
     )  # fmt: skip
 
 
@@ -388,13 +399,8 @@ def test_a_row_that_is_not_decoded_is_one_line(work, tmp_path):
 
 def pool(work: Path, out: Path, *further, check: bool = True) -> Outcome:
     """The first row of both folds, put together."""
-    folds = [
-        item
-        for fold in ("f0", "f1")
-        for item in ("--fold", work / fold / "raw", work / fold / "exp")
-    ]
     return run_tool(
-        "pool_folds", *folds, "--langs", " ".join(LANGS), "--system", "comsl=1_a/decode",
+        "pool_folds", *both_folds(work), "--langs", " ".join(LANGS), "--system", "comsl=1_a/decode",
         *further, "--out", out, check=check,
     )  # fmt: skip
 
