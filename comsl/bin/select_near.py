@@ -7,6 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.corpora import kaldi
+from comsl.corpora.nearness import nearest_first
 from comsl.errors import DataError
 
 TABLES = ("source_shape", "target_shape", "speech_shape", "feats.scp")  # beside Kaldi's own
@@ -26,15 +28,14 @@ def main() -> None:
     if not 0 < args.share <= 1:
         raise DataError(f"--share {args.share}: write a share, such as 0.5")
 
-    from comsl.corpora import kaldi
-    from comsl.corpora.nearness import nearest
-
     near = list(kaldi.read_table(args.near).values())
     langs = kaldi.read_table(args.set / "utt2lang")
     by_lang: dict[str, dict[str, str]] = defaultdict(dict)
     for utterance, text in kaldi.read_table(args.set / "text.tgt").items():
         by_lang[langs[utterance]][utterance] = text
-    chosen = {key for texts in by_lang.values() for key in nearest(texts, near, args.share)}
+    chosen: set[str] = set()
+    for texts in by_lang.values():
+        chosen.update(nearest_first(texts, near)[: round(args.share * len(texts))])
     for folder in (args.set, *args.further):
         rows = (row for row in kaldi.rows_of(_tables(folder)) if row[0] in chosen)
         number = kaldi.write_rows(folder.with_name(args.name), rows)
@@ -43,8 +44,6 @@ def main() -> None:
 
 def _tables(folder: Path) -> dict:
     """All tables of a folder by name, read line by line."""
-    from comsl.corpora import kaldi
-
     names = [*kaldi.fields_of(folder), *(name for name in TABLES if (folder / name).is_file())]
     return {name: kaldi.iter_table(folder / name, empty_ok=True) for name in names}
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain, pairwise
 
 from comsl.corpora.text import plain_words
@@ -57,9 +57,7 @@ class Nearness:
         return near / (general + (1 - BIGRAMS) * self._general_word(word))
 
 
-def nearest(texts: dict[str, str], near: Sequence[str], share: float) -> list[str]:
-    """Ids of that share of `texts` that are most like `near`, the nearest first; alike ones in
-    their order."""
+def nearest_first(texts: dict[str, str], near: Iterable[str]) -> list[str]:
+    """Ids of `texts`, those first that are most like `near`; alike ones in their order."""
     nearness = Nearness(near, texts.values())
-    ordered = sorted(texts, key=lambda key: -nearness(texts[key]))
-    return ordered[: round(share * len(ordered))]
+    return sorted(texts, key=lambda key: -nearness(texts[key]))

@@ -18,7 +18,7 @@ import soundfile
 from comsl.corpora import kaldi
 from comsl.corpora.audio import write_flac
 from comsl.corpora.dropped import Dropped, write_dropped
-from comsl.corpora.nearness import nearest
+from comsl.corpora.nearness import nearest_first
 from comsl.corpora.parallel_text import Pair, is_whole
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
@@ -99,7 +99,7 @@ def choose(
         )
     good.sort(key=lambda key: hashlib.sha256(target[key].encode()).digest())
     if near := list(near):
-        alike = nearest({key: target[key] for key in good}, near, 1.0)
+        alike = nearest_first({key: target[key] for key in good}, near)
         good = list(dict.fromkeys(chain.from_iterable(zip(good, alike, strict=True))))
     return {key: Pair(source[key], target[key]) for key in good[:number]}
 
