@@ -6,7 +6,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --data_sh egs2/fleurs/comsl1/local/data.sh \
   --langs "es fr it ru" \
   --speech_encoder base --top_blocks 2 \
-  --language_model egs2/debian_l10n/mt1/mbart_small \
+  --language_model comsl/pretrained \
   --lm_config conf/train_asterisk_lm.yaml \
   --frozen_config conf/train_asterisk_long_frozen.yaml \
   --train_config conf/train_asterisk_long.yaml \

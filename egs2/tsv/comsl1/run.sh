@@ -5,7 +5,7 @@ exec "$(dirname "$0")/../../../run.sh" \
   --recipe tsv \
   --data_sh egs2/tsv/comsl1/local/data.sh \
   --speech_encoder base \
-  --language_model egs2/debian_l10n/mt1/mbart_small \
+  --language_model comsl/pretrained \
   --lm_config conf/train_asterisk_lm.yaml \
   --frozen_config conf/train_asterisk_frozen.yaml \
   --train_config conf/train_asterisk_joint.yaml \
