@@ -182,7 +182,7 @@ class LanguageModel(nn.Module):
         codes: torch.Tensor,
         beam_size: int = 5,
         max_tokens: int | None = None,
-        length_penalty: float = 1.0,
+        length_penalty: float = 0.6,
         early_stopping: bool = False,
     ) -> list[list[int]]:
         """Beam search from encoder states (B, S, d); token ids of every row, with `</s>` at their
@@ -191,8 +191,8 @@ class LanguageModel(nn.Module):
         codes (B,): language tokens. The decoder starts with `[</s>, code]`, as in training.
         max_tokens: the longest text; None follows what is translated, two tokens a state and 50
         more. The model's positions bound either, and a text that goes round in circles ends.
-        length_penalty: hypotheses are ranked by
-        `log p / tokens^length_penalty`; early_stopping: a row's search ends once `beam_size`
+        length_penalty: hypotheses are ranked by `log p / tokens^length_penalty`; less favours shorter
+        texts. early_stopping: a row's search ends once `beam_size`
         hypotheses have ended, else once no open one can beat them.
         """
         end, start = self.config.eos_token_id, 2
