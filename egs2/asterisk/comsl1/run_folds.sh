@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The recipe on three splits of the prompts, whose test sets have no sentence in common, and one report of the three
-# together: exp/asterisk/report/folds. A quarter of an hour a split. Usage: run_folds.sh [options of run.sh]
+# together: exp/asterisk/report/folds. 15 to 30 minutes a split. Usage: run_folds.sh [options of run.sh]
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 

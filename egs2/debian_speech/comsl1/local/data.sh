@@ -19,9 +19,9 @@ speak() {
   [ -z "$wanted" ] || python -m comsl.bin.speak_pairs --engine "$1" --number "$2" --langs "$wanted" --max_words 20 \
     --pairs "$texts" --near "$near" --out "$spoken/$1"
 }
-speak pico 16000 "es fr it"
+speak pico 22000 "es fr it"
 speak kokoro 2000 "es fr it"
-speak rhvoice 16000 "ru"
+speak rhvoice 21000 "ru"
 
 for lang in $langs; do
   python -m comsl.bin.combine_sets --out "$out/spoken_$lang" "$spoken"/*/"spoken_$lang"
