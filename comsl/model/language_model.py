@@ -191,9 +191,9 @@ class LanguageModel(nn.Module):
         codes (B,): language tokens. The decoder starts with `[</s>, code]`, as in training.
         max_tokens: the longest text; None follows what is translated, two tokens a state and 50
         more. The model's positions bound either, and a text that goes round in circles ends.
-        length_penalty: hypotheses are ranked by `log p / tokens^length_penalty`; less favours shorter
-        texts. early_stopping: a row's search ends once `beam_size`
-        hypotheses have ended, else once no open one can beat them.
+        length_penalty: hypotheses are ranked by `log p / tokens^length_penalty`; less favours
+        shorter texts. early_stopping: a row's search ends once `beam_size` hypotheses have ended,
+        else once no open one can beat them.
         """
         end, start = self.config.eos_token_id, 2
         limits = 2 * memory.lengths + 50 if max_tokens is None else 0 * memory.lengths + max_tokens
