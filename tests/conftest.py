@@ -167,8 +167,9 @@ def tiny_lm(tmp_path_factory) -> Path:
     )  # fmt: skip
     torch.manual_seed(2)
     mbart = LanguageModel(folder / "lm", from_scratch=True).mbart
-    # What it writes is to be words, and to end: bytes by chance are none.
-    mbart.final_logits_bias[0, 2] = 1.0
+    # What it writes is to be words: bytes by chance are none, and a length penalty below 1 would
+    # have a random model say nothing.
+    mbart.final_logits_bias[0, 2] = -1.0
     mbart.get_input_embeddings().weight.data[Tokenizer(folder / "lm").mask_id + 1 :] = 0
     mbart.save_pretrained(folder / "lm")
     return folder / "lm"

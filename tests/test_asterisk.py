@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import subprocess
 import tarfile
 from pathlib import Path
 from urllib.error import URLError
@@ -357,3 +358,25 @@ def test_wrong_options_end_in_one_line(tmp_path: Path, options: list, complaint:
     assert result.stderr.startswith("error: ")
     assert complaint in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_package_that_two_fetch_at_once(tmp_path: Path, monkeypatch) -> None:
+    """The second finds the first's folder, complete, and keeps it."""
+    source = tmp_path / "source"
+    (source / "DEBIAN").mkdir(parents=True)
+    fields = (
+        "Package: sounds",
+        "Version: 1",
+        "Architecture: all",
+        "Maintainer: a",
+        "Description: a",
+    )
+    (source / "DEBIAN/control").write_text("\n".join(fields) + "\n")
+
+    def download(packages: list[str], work: Path, store: Path) -> None:
+        (store / "sounds/usr").mkdir(parents=True)
+        subprocess.run(["dpkg-deb", "--build", source, work / "sounds_1_all.deb"], check=True)
+
+    monkeypatch.setattr(debian, "_download", download)
+    assert debian.fetch(["sounds"], tmp_path) == {"sounds": tmp_path / "debian/sounds"}
+    assert [path.name for path in (tmp_path / "debian/sounds").iterdir()] == ["usr"]

@@ -76,4 +76,9 @@ def _unpack(package: str, work: Path, target: Path) -> None:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise DataError(f"{archive.name} can't be unpacked: {reason}; run again to fetch it anew")
-    (work / package).rename(target)
+    try:
+        (work / package).rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        logger.info("%s: another process has fetched it meanwhile", package)
