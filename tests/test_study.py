@@ -76,7 +76,7 @@ ABLATION = {
 MODALITY_GAP = {
     "none": REGULARISED,
     "const": REGULARISED | {"loss_const"},
-    "ctc": REGULARISED | {"loss_ctc"},
+    **dict.fromkeys(("ctc", "ctc_0.1", "ctc_0.03"), REGULARISED | {"loss_ctc"}),
     "waco": REGULARISED | {"loss_ctc", "loss_waco"},
     "mml": REGULARISED | {"loss_ctc", "loss_mml"},
     "cml": CML,
