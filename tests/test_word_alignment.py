@@ -111,7 +111,7 @@ def test_whisper_agrees_with_the_synthesiser(aligner, lang):
         found = aligner.align(wave, text.strip('"'), lang)
         late += [word.start - spoken[word.text] for word in found if word.text in spoken]
     assert len(late) > 15
-    assert min(late) > -0.1
+    assert min(late) > -0.15  # espeak-ng's sound depends a little on what it has said before
     assert max(late) < 0.3
     assert np.mean(late) < 0.15
 
