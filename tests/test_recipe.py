@@ -125,7 +125,11 @@ def test_the_packed_model_translates_a_prompt(work, monkeypatch):
 
 def test_a_study_of_one_row(work, warm_top):
     """On states below the top block, without a frozen phase, whose epochs are longer: the rate
-    falls to the end all the same; then the table, in both reports."""
+    falls to the end all the same; then the table, in both reports. A report of several splits
+    beside it is no study's."""
+    report = work / "exp/asterisk/report"
+    (report / "folds").mkdir()
+    shutil.copy(report / "results.json", report / "folds")
     settings = yaml.safe_load((ROOT / "conf/train_asterisk_study.yaml").read_text())
     settings |= {"max_epoch": 1, "scheduler_conf": {"warmup_steps": 1, "power": 1.0}}
     config, frozen = work / "train_study.yaml", work / "train_study_frozen.yaml"
@@ -139,7 +143,6 @@ def test_a_study_of_one_row(work, warm_top):
         top=warm_top,
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    report = work / "exp/asterisk/report"
     (row,) = json.loads((report / "ablation/results.json").read_text())["systems"]
     assert (row["name"], row["published"]) == ("ablation/1_st", 26.48)
     assert row["cost"]["updates"] == 6  # 2 + 3, in whole epochs of 2

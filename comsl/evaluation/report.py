@@ -336,10 +336,18 @@ def pictures(out: Path) -> dict[str, str]:
 
 
 def read_tables(out: Path) -> list[Table]:
-    """The tables of the studies whose reports lie in folders of `out`, and of stage 10."""
-    paths = [(study_table, path) for path in sorted(out.glob("*/results.json"))]
-    paths += [(similarity_table, path) for path in out.glob("similarity.json")]
-    return [table(json.loads(path.read_text(encoding="utf-8"))) for table, path in paths]
+    """The tables of the studies whose reports lie in folders of `out`, and of stage 10.
+
+    Other reports may lie there too, such as that of several splits scored together.
+    """
+    reports = [_read_json(path) for path in sorted(out.glob("*/results.json"))]
+    tables = [study_table(results) for results in reports if "study" in results]
+    similarity = out / "similarity.json"
+    return tables + ([similarity_table(_read_json(similarity))] if similarity.is_file() else [])
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _caption(stem: str) -> str:

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The recipe at length: every prompt at three speeds, more epochs of both phases, the encoder's top two blocks trained for
-# as long as it pays, and Whisper fine-tuned on the same data beside it; see README.md.
+# The recipe at length: every prompt at three speeds, the encoder's top two blocks trained from the start for as long as
+# it pays, and Whisper fine-tuned on the same data beside it; see README.md.
 exec "$(dirname "$0")/run.sh" \
   --datadir data/long \
   --dumpdir dump/long \
   --expdir exp/long \
   --speed_factors "0.9 1.1" \
   --top_blocks 2 \
-  --frozen_config conf/train_asterisk_long_frozen.yaml \
+  --frozen_phase none \
+  --frozen_config conf/train_asterisk_long.yaml \
   --train_config conf/train_asterisk_long.yaml \
   --whisper_config conf/train_asterisk_whisper.yaml \
   "$@"

@@ -5,9 +5,9 @@ exec "$(dirname "$0")/../../../run.sh" \
   --recipe fleurs \
   --data_sh egs2/fleurs/comsl1/local/data.sh \
   --langs "es fr it ru" \
-  --speech_encoder base --top_blocks 2 \
+  --speech_encoder base \
   --language_model comsl/pretrained \
   --lm_config conf/train_asterisk_lm.yaml \
-  --frozen_config conf/train_asterisk_long_frozen.yaml \
-  --train_config conf/train_asterisk_long.yaml \
+  --frozen_config conf/train_asterisk_frozen.yaml \
+  --train_config conf/train_asterisk_joint.yaml \
   "$@"
