@@ -1,6 +1,7 @@
 """The embedded recipe in miniature: every stage, by the real command, on a few real prompts."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
