@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# The recipe at length: every prompt at three speeds, the encoder's top two blocks trained from the start for as long as
-# it pays, and Whisper fine-tuned on the same data beside it; see README.md.
+# The recipe at length: every prompt at three speeds, ST and ASR alone, the encoder's top two blocks trained from the
+# start, 990 updates in all, and Whisper fine-tuned on the same data beside it; see README.md.
 exec "$(dirname "$0")/run.sh" \
-  --datadir data/long \
   --dumpdir dump/long \
   --expdir exp/long \
   --speed_factors "0.9 1.1" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The small mBART of egs2/asterisk, from nothing: tokenizer and model, on the translated texts of Debian's software.
+# The small mBART of egs2/debian_speech, from nothing: tokenizer and model, on the translated texts of Debian's software.
 # Some hours on two cores; start it again after an interruption and it goes on.
 exec "$(dirname "$0")/../../../run.sh" \
   --recipe debian_l10n \
