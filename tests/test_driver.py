@@ -349,7 +349,8 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--study", "tables"], "no study 'tables': choose from ablation lora modality_gap"),
         (
             ["--study", "modality_gap", "--study_rows", "cml 1_st"],
-            "study modality_gap has no row '1_st': choose from none cml const ctc ctc_0.1 ctc_0.03 mml waco",
+            "study modality_gap has no row '1_st': "
+            "choose from none cml const ctc ctc_0.1 ctc_0.03 mml waco",
         ),
         (
             ["--study", "ablation", "--study_folds", "0,1"],

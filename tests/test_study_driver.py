@@ -145,7 +145,8 @@ def checked(**changes: str) -> None:
         ({"study": "tables"}, "no study 'tables': choose from ablation lora modality_gap"),
         (
             {"study": "modality_gap", "study_rows": "cml 1_st"},
-            "study modality_gap has no row '1_st': choose from none cml const ctc ctc_0.1 ctc_0.03 mml waco",
+            "study modality_gap has no row '1_st': "
+            "choose from none cml const ctc ctc_0.1 ctc_0.03 mml waco",
         ),
         ({"study_folds": "0,1"}, "--study_folds is '0,1': write numbers, such as \"0 1 2\""),
         ({"study_folds": "01"}, "--study_folds is '01': write numbers"),
