@@ -10,10 +10,16 @@ from typing import get_args
 from comsl.errors import DataError
 
 
-def check_settings(name: str, part: Callable, settings: Mapping) -> None:
+SHARES = {  # settings that are one, whatever has them
+    *("alpha_st", "alpha_mt", "denoise", "dropout", "label_smoothing", "mask_probability"),
+    "typeset",
+}
+
+
+def check_settings(name: str, part: Callable, settings: Mapping, given: int = 0) -> None:
     """DataError: the option `name` gives a part of the training a setting that it doesn't have, or
-    no number for one that is a number."""
-    known = inspect.signature(part).parameters
+    a value that the setting can't have. given: so many of its first parameters are no settings."""
+    known = dict(list(inspect.signature(part).parameters.items())[given:])
     if unknown := sorted(settings.keys() - known.keys()):
         raise DataError(f"{name}: no setting '{unknown[0]}'; known: {' '.join(known)}")
     check_numbers(name, settings)
@@ -24,6 +30,10 @@ def check_settings(name: str, part: Callable, settings: Mapping) -> None:
         absent = value is None and NoneType in kinds
         if kinds & {int, float} and not absent and not isinstance(value, int | float):
             raise DataError(f"{name}: {setting} is a number, not {value!r}")
+        if setting in SHARES and not absent and not 0 <= value <= 1:
+            raise DataError(f"{name}: {setting} is a share, from 0 to 1, not {value}")
+        if setting.startswith("w_") and value < 0:
+            raise DataError(f"{name}: {setting} is a weight, at least 0, not {value}")
 
 
 def _kinds(parameter: inspect.Parameter) -> set:

@@ -132,6 +132,15 @@ def test_deepspeed_finishes_what_another_trainer_began(
     check_same(folder, one_process[1])
 
 
+def test_sentence_pairs_train_alike_in_two_processes(data, tiny_lm, tmp_path):  # noqa: F811
+    """Their batches give the speech encoder and the adapter no gradient."""
+    pairs = ["--text_pairs", str(data), "--model_conf", "w_text=0.5", "--valid_bleu", "false"]
+    train(*run(data, tiny_lm, tmp_path / "one", EPOCHS), *pairs, speech="whisper")
+    command = arguments(*run(data, tiny_lm, tmp_path / "ddp", EPOCHS), *pairs, speech="whisper")
+    launch(2, tmp_path / "ddp", command)
+    check_same(tmp_path / "ddp", tmp_path / "one")
+
+
 def test_lora_trains_alike_by_either(data, tiny_lm, tmp_path):  # noqa: F811
     lora = ["--lora_conf", "language_model.rank=2", "--lora_conf", "language_model.dropout=0.0"]
     lora += ["--valid_bleu", "false"]

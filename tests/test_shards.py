@@ -140,8 +140,9 @@ def test_memory_does_not_grow_with_the_corpus(shards, tmp_path):
 
 
 def test_a_training_from_shards_resumes_as_if_nothing_had_happened(data, tiny_lm, tmp_path, shards):  # noqa: F811
-    """Killed in the middle of a pass over the corpus."""
-    options = ["--shards", str(shards), "--num_iters_per_epoch", "3", "--batch_bins", "100"]
+    """Killed in the middle of a pass over the corpus; beside it sentence pairs, from no shards."""
+    options = ["--shards", str(shards), "--num_iters_per_epoch", "6", "--batch_bins", "100"]
+    options += ["--text_pairs", str(data), "--model_conf", "w_text=0.2"]
     train(data, tiny_lm, tmp_path / "whole", *options, "--max_epoch", "3")
     train(data, tiny_lm, tmp_path / "cut", *options, "--max_epoch", "1")
     options += ["--max_epoch", "3", "--resume", "true", "--num_workers", "1"]
@@ -149,6 +150,8 @@ def test_a_training_from_shards_resumes_as_if_nothing_had_happened(data, tiny_lm
     resumed = weights(tmp_path / "cut", 3)
     for name, value in weights(tmp_path / "whole", 3).items():
         assert torch.equal(resumed[name], value), name
+    checkpoint = torch.load(tmp_path / "whole" / "checkpoint.pth", weights_only=True)
+    assert "ce_text" in checkpoint["reporter"]["stats"][3]["train"]
 
 
 def test_what_is_missing_or_damaged_is_one_line(shards, tmp_path):

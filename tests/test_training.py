@@ -167,7 +167,12 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
             ["--component_lr", "decoder=0.1"],
             "decoder is not one of this model's components, speech_e",
         ),
-        (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: params lr"),
+        (["--optim_conf", "momentun=0.9"], "optim_conf: no setting 'momentun'; known: lr"),
+        (["--optim_conf", "params=[1]"], "optim_conf: no setting 'params'"),
+        (["--speech_adapter_conf", "frame_rate=50.0"], "no setting 'frame_rate'; known: dropout"),
+        (["--model_conf", "alpha_st=1.8"], "alpha_st is a share, from 0 to 1, not 1.8"),
+        (["--model_conf", "w_st=-1.0"], "w_st is a weight, at least 0, not -1.0"),
+        (["--accum_grad", "99"], "an update takes 99 batches, an epoch has"),
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
         (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),
         (["--ngpu", "1"], "--ngpu 1: there are 0 GPUs here"),
@@ -317,3 +322,15 @@ def test_polynomial_schedule():
     assert rates[9] == 2.0
     assert rates[59] == pytest.approx(2.0 * 0.5**2)
     assert rates[109:] == [0.0] * 21
+
+
+@pytest.mark.parametrize("total", [4, 2])
+def test_a_schedule_that_ends_within_its_warm_up_never_exceeds_the_peak(total):
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    schedule = PolynomialDecayLR(optimizer, warmup_steps=4, total_steps=total, end_lr=0.0)
+    rates = []
+    for _ in range(7):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == [0.25, 0.5, 0.75, 1.0, 0.0, 0.0, 0.0]

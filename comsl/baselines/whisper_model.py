@@ -47,10 +47,10 @@ class WhisperModel(AbsESPnetModel):
         self,
         speech_encoder: AbsEncoder,
         whisper: Whisper,
+        target_lang: str = "en",
         w_st: float = 1.0,
         w_asr: float = 0.0,
         label_smoothing: float = 0.0,
-        target_lang: str = "en",
     ):
         super().__init__()
         if not whisper.is_multilingual:

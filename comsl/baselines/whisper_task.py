@@ -28,7 +28,7 @@ class WhisperTask(ComSLTask):
         if args.speech_encoder is not None:
             encoder = speech_encoder_choices.get_class(args.speech_encoder)
             check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
-        check_settings("model_conf", WhisperModel, args.model_conf)
+        check_settings("model_conf", WhisperModel, args.model_conf, given=3)
         return WhisperModel.statistics(**args.model_conf)
 
     @classmethod
@@ -42,9 +42,7 @@ class WhisperTask(ComSLTask):
         settings = args.speech_encoder_conf
         speech_encoder = speech_encoder_choices.get_class(args.speech_encoder)(**settings)
         whisper = load_whisper(settings.get("model", "base"), settings.get("downloads", DOWNLOADS))
-        return WhisperModel(
-            speech_encoder, whisper, target_lang=args.target_lang, **args.model_conf
-        )
+        return WhisperModel(speech_encoder, whisper, args.target_lang, **args.model_conf)
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:

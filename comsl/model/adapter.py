@@ -17,7 +17,7 @@ class Adapter(nn.Module):
     """
 
     def __init__(
-        self, input_size: int, output_size: int, dropout: float = 0.1, frame_rate: float = 50.0
+        self, input_size: int, output_size: int, frame_rate: float = 50.0, dropout: float = 0.1
     ):
         super().__init__()
         if frame_rate / ADAPTER_RATE not in (1, 2, 4, 8, 16):

@@ -35,7 +35,7 @@ def build_model(args: argparse.Namespace) -> ComSLModel:
         speech_encoder = SPEECH_ENCODERS[args.speech_encoder](**args.speech_encoder_conf)
         width = speech_encoder.output_size()
         rate = speech_encoder.frame_rate
-        adapter = Adapter(width, config.d_model, frame_rate=rate, **args.speech_adapter_conf)
+        adapter = Adapter(width, config.d_model, rate, **args.speech_adapter_conf)
     model = ComSLModel(
         language_model,
         tokenizer,
@@ -72,7 +72,7 @@ def choose_encoder(args: argparse.Namespace) -> None:
 def check_parts(args: argparse.Namespace) -> Settings:
     """Those of `model_conf`. DataError: a setting that a part of the model doesn't have, or that
     makes no sense."""
-    check_settings("language_model_conf", LanguageModel, args.language_model_conf)
+    check_settings("language_model_conf", LanguageModel, args.language_model_conf, given=1)
     check_settings("model_conf", Settings, args.model_conf)
     settings = Settings(**args.model_conf)
     if not any(settings.weights[name] for name in ("st", "asr", "mt", "cml")):
@@ -83,7 +83,7 @@ def check_parts(args: argparse.Namespace) -> Settings:
     if args.speech_encoder is not None:
         encoder = SPEECH_ENCODERS[args.speech_encoder]
         check_settings("speech_encoder_conf", encoder, args.speech_encoder_conf)
-        check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf)
+        check_settings("speech_adapter_conf", Adapter, args.speech_adapter_conf, given=3)
     return settings
 
 

@@ -26,5 +26,6 @@ class PolynomialDecayLR(LRScheduler, AbsBatchStepScheduler):
         step = self.last_epoch + 1
         if step <= self.warmup_steps:
             return [lr * step / self.warmup_steps for lr in self.base_lrs]
-        decay = max(0.0, 1 - (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
+        falling = max(1, self.total_steps - self.warmup_steps)  # a trial may end within the warm-up
+        decay = max(0.0, 1 - (step - self.warmup_steps) / falling)
         return [self.end_lr + (lr - self.end_lr) * decay**self.power for lr in self.base_lrs]

@@ -130,6 +130,7 @@ class ComSLTask(AbsTask):
             cls.check(args)
             check_gpus(args.ngpu)
             settle_length(args)
+            args.unused_parameters |= bool(args.text_pairs)  # their batches pass the adapter by
             args.init_param = [
                 str(trained_checkpoint(Path(start), args.speech_encoder_conf.get("model")))
                 if Path(start).is_dir()
@@ -157,10 +158,11 @@ class ComSLTask(AbsTask):
                     f"component_lr: {component} is not one of this model's components,"
                     f" {', '.join(components)}"
                 )
-        check_settings("optim_conf", abs_task.optim_classes[args.optim], args.optim_conf)
+        optimizer = abs_task.optim_classes[args.optim]
+        check_settings("optim_conf", optimizer, args.optim_conf, given=1)
         if args.scheduler is not None:
             scheduler = abs_task.scheduler_classes[args.scheduler]
-            check_settings("scheduler_conf", scheduler, args.scheduler_conf)
+            check_settings("scheduler_conf", scheduler, args.scheduler_conf, given=1)
         train = cls.check_model(args)
         valid = {name for name in train if "text" not in name}  # which has speech throughout
         valid |= added_statistics(args.valid_bleu)
@@ -170,7 +172,7 @@ class ComSLTask(AbsTask):
     def check_model(cls, args: argparse.Namespace) -> set[str]:
         """Names of the statistics of a training's model. DataError: a setting that its parts don't
         have, or that makes no sense."""
-        check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf)
+        check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf, given=3)
         settings = check_parts(args)
         if bool(args.text_pairs) != bool(settings.w_text):
             raise DataError("text_pairs and w_text (model_conf) need each other: set both, or none")
@@ -256,9 +258,10 @@ class ComSLTask(AbsTask):
     def build_sequence_iter_factory(
         cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
     ) -> AbsIterFactory:
-        """ESPnet's, but with a BucketBatchSampler for speech where batch_type is `numel`, and in
-        training from shards where there are any."""
-        if args.shards and iter_options.train:
+        """ESPnet's, but with a BucketBatchSampler where batch_type is `numel`; the training set's
+        from shards, where there are any."""
+        of_set = iter_options.data_path_and_name_and_type == args.train_data_path_and_name_and_type
+        if args.shards and iter_options.train and of_set:
             return cls.build_shard_iter_factory(args, iter_options)
         shapes = iter_options.shape_files
         if not is_in_buckets(iter_options.batch_type, shapes):

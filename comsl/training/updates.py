@@ -6,6 +6,7 @@ from math import ceil
 
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
 
+from comsl.errors import DataError
 from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
 
 # Settings that say how long a training is.
@@ -13,8 +14,13 @@ LENGTH = ("max_epoch", "num_iters_per_epoch", "accum_grad", "batch_type", "batch
 
 
 def updates_per_epoch(args: argparse.Namespace) -> int:
-    """Of a training's configuration: so many batches as it says, or as there are."""
+    """Of a training's configuration: so many batches as it says, or as there are. DataError: too
+    few for an update."""
     batches = args.num_iters_per_epoch or _count_batches(args)
+    if batches < args.accum_grad:
+        raise DataError(
+            f"accum_grad: an update takes {args.accum_grad} batches, an epoch has {batches}"
+        )
     return batches // args.accum_grad
 
 
@@ -38,14 +44,14 @@ def _count_batches(args: argparse.Namespace) -> int:
 
 def settle_length(args: argparse.Namespace) -> None:
     """Lengthen a training by the updates of `further_phase_conf`, and tell a polynomial schedule
-    that isn't told, or no longer rightly, how many there are: its rate falls to the end."""
-    further = args.further_phase_conf
+    that isn't told, or no longer rightly, how many there are: its rate falls to the end.
+    DataError: an epoch has too few batches for an update."""
+    updates, further = updates_per_epoch(args), args.further_phase_conf
     if further:
         defaults = {"num_iters_per_epoch": None, "accum_grad": 1}
         other = argparse.Namespace(**vars(args) | defaults | further)
-        updates = other.max_epoch * updates_per_epoch(other)
-        args.max_epoch += ceil(updates / updates_per_epoch(args))
+        args.max_epoch += ceil(other.max_epoch * updates_per_epoch(other) / updates)
     if args.scheduler == "polynomial" and (further or "total_steps" not in args.scheduler_conf):
-        total = args.max_epoch * updates_per_epoch(args)
+        total = args.max_epoch * updates
         args.scheduler_conf = args.scheduler_conf | {"total_steps": total}
         logging.info(f"{args.max_epoch} epochs, {total} updates")
