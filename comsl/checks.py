@@ -9,7 +9,6 @@ from typing import get_args
 
 from comsl.errors import DataError
 
-
 SHARES = {  # settings that are one, whatever has them
     *("alpha_st", "alpha_mt", "denoise", "dropout", "label_smoothing", "mask_probability"),
     "typeset",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.samples import RATE
 from comsl.corpora.waves import Wave, check_window
+from comsl.dtypes import DTYPES
 from comsl.encoders.choices import choose
 from comsl.errors import DataError
 from comsl.hub import check_model
@@ -107,7 +107,7 @@ class SpeechTranslator:
         """file: where the model is from, for those who ask; target_lang: of what it translates
         into, the first where none is named; dtype: float32, bfloat16 or int8, in which generation
         computes: None is bfloat16 on a GPU that has it, float32 elsewhere. DataError: it wasn't
-        trained for that language; int8 elsewhere than on a CPU."""
+        trained for that language; there is no such dtype, or not on this device."""
         self.model, self.file, self.dtype = model.eval(), file, dtype
         self.tokenizer = model.tokenizer
         self.targets = model.target_lang.split()
@@ -116,6 +116,8 @@ class SpeechTranslator:
             known = " ".join(self.targets)
             raise DataError(f"the model doesn't translate into '{target_lang}', but into: {known}")
         self.device = next(model.parameters()).device
+        if dtype not in (None, *DTYPES):
+            raise DataError(f"dtype '{dtype}': known are {' '.join(DTYPES)}")
         if dtype == "int8":
             if self.device.type != "cpu":
                 raise DataError(f"int8 is for a CPU, not for {self.device}")
@@ -196,9 +198,10 @@ class SpeechTranslator:
         wave: (samples,) at 16 kHz; text: a translation, whose tokens and `</s>` count, its language
         code not; target_lang: its language, where it is not the translator's.
         """
-        speech = self._pad([wave])
+        speech = Sequences.of([wave], self.device)
         code = torch.tensor([self.tokenizer.code(lang)], device=self.device)
-        y = self._pad([self.tokenizer.encode(text, target_lang or self.target_lang)])
+        tokens = self.tokenizer.encode(text, target_lang or self.target_lang)
+        y = Sequences.of([tokens], self.device)
         e_s = self.model.embed_speech(speech.values, speech.lengths, code)
         branch = Branch(y, self.model.encode_speech(e_s)[0])
         groups = self.model.decode({"st": branch}, None)
@@ -259,10 +262,11 @@ class SpeechTranslator:
         if task == "mt":
             texts = zip(inputs, langs, strict=True)
             rows = [self._fit(self.tokenizer.encode(text, lang)) for text, lang in texts]
-            x, speech = self._pad(rows), ()
+            x, speech = Sequences.of(rows, self.device), ()
         else:
-            padded = self._pad(inputs)
-            x, speech = self._pad([[code] for code in codes]), (padded.values, padded.lengths)
+            padded = Sequences.of(inputs, self.device)
+            x = Sequences.of([[code] for code in codes], self.device)
+            speech = padded.values, padded.lengths
         with autocast(self.device, self.dtype):
             return self.model.generate(task, target, x, *speech, **search)
 
@@ -273,13 +277,6 @@ class SpeechTranslator:
             return ids
         logger.warning("a text of %d tokens is cut: the model takes %d", len(ids), positions)
         return [*ids[: positions - 1], ids[-1]]
-
-    def _pad(self, rows: list) -> Sequences:
-        tensors = [torch.from_numpy(np.asarray(row)) for row in rows]
-        lengths = torch.tensor([len(row) for row in tensors])
-        return Sequences(
-            pad_sequence(tensors, batch_first=True).to(self.device), lengths.to(self.device)
-        )
 
 
 def is_empty(item: np.ndarray | Wave | str) -> bool:

@@ -5,8 +5,8 @@ import logging
 import time
 from pathlib import Path
 
-from comsl.corpora.kaldi import write_text
 from comsl.corpora.waves import Wave
+from comsl.files import write_text
 from comsl.inference import SpeechTranslator
 
 
@@ -62,8 +62,8 @@ def generate(
     journal = Journal(path, [_stamp(translator.file), task, search])
     targets = targets or [translator.target_lang] * len(langs)
     rows = list(zip(inputs, langs, targets, strict=True))
-    todo = {_key(*row): row for row in rows}
-    keys = list(map(lambda row: _key(*row), rows))
+    keys = [_key(*row) for row in rows]
+    todo = dict(zip(keys, rows, strict=True))
     todo = {key: item for key, item in todo.items() if key not in journal.texts}
     order, start = list(todo), time.monotonic()
     known, before = len(set(keys)) - len(todo), len(journal.texts)

@@ -31,6 +31,13 @@ class Language:
         return {"mbart": self.mbart, "m2m_100": f"__{self.whisper}__", "nllb": self.nllb}
 
     @property
+    def name(self) -> str:
+        """In English, such as `French`."""
+        from whisper.tokenizer import LANGUAGES
+
+        return LANGUAGES[self.whisper].title()
+
+    @property
     def spaced(self) -> bool:
         """Whether it puts spaces between words."""
         return self.whisper not in ("zh", "ja", "th", "km", "my")

@@ -1,11 +1,13 @@
 """One answer to "is it made already?": a record of what a thing was made from, beside the thing.
 
-A thing is a folder or a file, its record `<thing>.made.json`, as long as it isn't whole
-`<thing>.begun.json`: the settings, and the content of what it reads by hash. Of a made thing that
-is its record's hash, of a user's file its bytes (of YAML and JSON what they say: comments don't
-count), of a large one size and time, and then the record says so. Where the record is the wanted
-one the thing is skipped; times of made things never count: what was deleted and made again is the
-same. `begin` and `finish` stand around what makes a thing (`to_make` and `made` in run.sh).
+A thing is a folder or a file. Its record is `<thing>.made.json`, and `<thing>.begun.json` until it
+is whole. The record holds the settings and a hash of everything that the thing reads: of a made
+thing the hash in its record, of a user's file the hash of its bytes. Of YAML and JSON the hash is
+that of what they say, so that comments don't count. A large file counts by size and time.
+
+A thing is skipped where its record is the wanted one. Times of made things never count: what was
+deleted and made again is the same. `begin` and `finish` stand around what makes a thing (`to_make`
+and `made` in run.sh).
 """
 
 import hashlib
@@ -28,6 +30,10 @@ HERE = "here"  # in its own place, cleared: it holds its own path
 KEEP = "keep"  # in its own place, over what is there: what makes it knows what to keep
 ASIDE = "aside"  # in its own place; the earlier one, hours of training, gets the date in its name
 EARLIER = (REPLACE, HERE, KEEP, ASIDE)
+
+
+class NotMade(DataError):
+    """A thing reads another that isn't made yet."""
 
 
 def record_of(thing: Path, kind: str = "made") -> Path:
@@ -62,7 +68,7 @@ def describe(
     """The record of a thing that these settings and things make.
 
     settings: name -> value; of a value that names files, their content counts. cached: what it
-    reads too, but may have been deleted since it was made. DataError: something isn't there.
+    reads too, but may have been deleted since it was made. NotMade: something isn't there.
     """
     sources = [_source(path) for path in reads]
     sources += [_source(path) | {"cached": True} for path in cached]
@@ -78,7 +84,7 @@ def begin(
     """Where to write a thing, begun here or before; None if it is made already.
 
     wanted: from `describe`; earlier: one of REPLACE, HERE, KEEP, ASIDE; deletable: once made, it
-    need not be there any more. DataError: something that it reads is not made, or not whole.
+    need not be there any more. NotMade: something that it reads is not made, or not whole.
     """
     made, begun = read_record(thing), read_record(thing, "begun")
     if is_made(thing, wanted) or (deletable and _same(made, wanted)):
@@ -105,7 +111,7 @@ def finish(thing: Path) -> None:
         record_of(thing).unlink(missing_ok=True)
         _remove(thing)
         new.rename(thing)
-    if not os.path.lexists(thing):
+    if is_whole(thing) or not os.path.lexists(thing):  # the earlier one, or none
         raise DataError(f"{thing}: nothing was made")
     record_of(thing, "begun").rename(record_of(thing))
 
@@ -141,7 +147,7 @@ def lineage(things: Sequence[Path]) -> dict[str, dict]:
 def _check_reads(wanted: dict) -> None:
     for source in wanted["reads"]:
         if "made" in source and "cached" not in source and not is_whole(Path(source["path"])):
-            raise DataError(f"needs {source['path']}, which is not made yet, or in part")
+            raise NotMade(f"needs {source['path']}, which is not made yet, or in part")
 
 
 def _clear(thing: Path, earlier: str, why: str) -> None:
@@ -215,7 +221,7 @@ def _value(text: str) -> object:
 def _source(path: Path) -> dict:
     """What a path stands for: the made thing that it is, or lies in, or a user's file or folder.
 
-    DataError: nothing is there.
+    NotMade: nothing is there.
     """
     for thing in (path, *path.parents):
         record = read_record(thing) or read_record(thing, "begun") if thing.name else None
@@ -226,7 +232,7 @@ def _source(path: Path) -> dict:
     if path.is_dir():
         listing = [[str(file.relative_to(path)), _file(file)] for file in _files(path)]
         return {"path": str(path), "sha256": _sha256(listing)}
-    raise DataError(f"needs {path}, which is not made yet")
+    raise NotMade(f"needs {path}, which is not made yet")
 
 
 def _files(folder: Path) -> Iterator[Path]:

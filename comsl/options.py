@@ -6,11 +6,12 @@ from pathlib import Path
 
 from comsl.dimensions import WHISPER
 from comsl.errors import DataError
+from comsl.evaluation.comet import find_command
 from comsl.settings_file import read_search, read_settings
 
 STAGES = range(1, 13)
 FOLDERS = ("datadir", "dumpdir", "expdir")
-SCRIPTS = ("data_sh", "lm_size", "deepspeed_config", "published")
+FILES = ("data_sh", "lm_size", "deepspeed_config", "published", "decode_config")
 CONFIGS = ("lm_config", "frozen_config", "train_config", "whisper_config")
 COUNTS = ("num_nodes", "inference_nj", "nj")
 SHARES = ("lm_share", "max_dropped")
@@ -56,11 +57,13 @@ def check(options: Options) -> None:
             raise DataError(f"--{name} {options[name]}: at least one, please")
     if int(options["num_nodes"]) > 1 and options["ngpu"] == "0":
         raise DataError(f"--num_nodes {options['num_nodes']}: say by --ngpu how many GPUs each has")
-    for name in SCRIPTS:
+    for name in FILES:
         _check_file(name, options[name])
+    if "comet" in options["metrics"].split():
+        find_command()
+    _check_there("compare_with", options["compare_with"])
     if int(options["stop_stage"]) == 12 and not options["hf_repo"]:
         raise DataError("stage 12 needs --hf_repo, where it puts the model: name/model")
-    _check_file("decode_config", options["decode_config"])
     read_search(Path(options["decode_config"]))
 
 
@@ -94,6 +97,8 @@ def _check_whisper(options: Options) -> None:
             f"--whisper_model, of the baselines and of word alignment: '{name}' is no Whisper of"
             f" openai-whisper's; name one of: {' '.join(WHISPER)}"
         )
+    if Path(model).suffix:
+        _check_there("whisper_model", model)
     if not config or model in ("", options["speech_encoder"]):
         return
     if read_settings(Path(config)).get("speech_encoder") == "cached":
@@ -170,3 +175,8 @@ def _check_stages(first: int, last: int) -> None:
 def _check_file(name: str, path: str) -> None:
     if path and not Path(path).is_file():
         raise DataError(f"--{name}: there is no file {path} (paths are relative to {Path.cwd()})")
+
+
+def _check_there(name: str, path: str) -> None:
+    if path and not Path(path).exists():
+        raise DataError(f"--{name}: there is no {path} (paths are relative to {Path.cwd()})")

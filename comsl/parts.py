@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from comsl.corpora.kaldi import atomic_file, iter_lines, write_spk2utt, write_text
+from comsl.corpora.kaldi import write_spk2utt
 from comsl.errors import DataError
+from comsl.files import atomic_file, iter_lines, write_text
 
 RECORD = ".made_from.json"
 # Options that change where and how fast a part is made, not what is in it.

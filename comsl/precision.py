@@ -13,8 +13,8 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device | str, dtype: str | None = None) -> torch.autocast:
-    """The context in which a model's outputs are computed on `device`; dtype: float32, bfloat16 or
-    int8, None: bfloat16 where `has_bf16`."""
+    """The context in which a model's outputs are computed on `device`; dtype: one of DTYPES, None:
+    bfloat16 where `has_bf16`."""
     device = torch.device(device)
     enabled = dtype == "bfloat16" if dtype else has_bf16(device)
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -1,9 +1,12 @@
 """Padded batches of vectors or tokens with their lengths, and the packing of two into one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True)
@@ -13,11 +16,22 @@ class Sequences:
     values: torch.Tensor
     lengths: torch.Tensor
 
+    @classmethod
+    def of(cls, rows: Iterable[np.ndarray | list], device: torch.device | str) -> "Sequences":
+        """One batch of rows (L, ...), padded with zeros, on `device`."""
+        tensors = [torch.from_numpy(np.asarray(row)) for row in rows]
+        lengths = torch.tensor([len(row) for row in tensors])
+        return cls(pad_sequence(tensors, batch_first=True).to(device), lengths.to(device))
+
     @property
     def mask(self) -> torch.Tensor:
         """(B, L) bool, True where the value is real."""
-        positions = torch.arange(self.values.size(1), device=self.values.device)
-        return positions < self.lengths.to(positions.device)[:, None]
+        return valid(self.lengths.to(self.values.device), self.values.size(1))
+
+
+def valid(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, size) bool, True before the end of each row, of lengths (B,)."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def has_transcript(x: Sequences) -> torch.Tensor:

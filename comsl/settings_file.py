@@ -1,4 +1,4 @@
-"""Files of settings, YAML: read, with what no setting may be refused."""
+"""Reading YAML files of settings; values that no setting can have are refused."""
 
 import math
 from collections.abc import Iterator

@@ -37,7 +37,9 @@ read_settings() { # FILE: lines name=value, taken as they are, and comments
   local line
   [ -r "$1" ] || die "--config: there is no file $1 (paths are relative to $PWD)"
   while read -r line || [ -n "$line" ]; do # the last may lack its end
-    if [[ -n $line && $line != "#"* ]]; then set_option "${line%%=*}" "${line#*=}"; fi
+    if [[ -z $line || $line == "#"* ]]; then continue; fi
+    [[ $line == *=* ]] || die "$1: a line is name=value, not '$line'"
+    set_option "${line%%=*}" "${line#*=}"
   done <"$1"
 }
 

@@ -243,6 +243,9 @@ def test_settings_of_a_recipe_are_options(driver: Driver) -> None:
     (driver.folder / "mine.conf").write_text("# a comment\nsilences=1\n")
     line = error_line(driver.run("--config", "mine.conf"))
     assert line == "error: unknown option --silences: --help lists the options"
+    (driver.folder / "mine.conf").write_text("recipe\n")
+    line = error_line(driver.run("--config", "mine.conf"))
+    assert line == "error: mine.conf: a line is name=value, not 'recipe'"
     (driver.folder / "mine.conf").write_text("recipe=mine\n  langs=fr it \n\n# the end\nsilence=1")
     shown = driver.run("--config", "mine.conf", "--help").stdout.splitlines()
     assert {"  --langs=fr", "  --recipe=mine", "  --silence=1"} <= set(shown)
@@ -298,6 +301,8 @@ def test_a_set_that_is_not_there_is_found_before_training(driver: Driver) -> Non
     refused = run_tool("check_trainings", *words, check=False)
     line = f"error: there is no set {words[1]}/spoken: correct --pseudo_set or --further_sets"
     assert refused.stderr.startswith(line)
+    refused = run_tool("check_trainings", *words[:2], "--text_pairs", "no_pairs", check=False)
+    assert refused.stderr.startswith("error: --text_pairs: there is no folder no_pairs")
 
 
 def test_a_recipe_of_text_alone_stops_where_it_is_told(tmp_path: Path) -> None:
@@ -346,6 +351,8 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--recipe", ".."], "digits, points, hyphens and underscores, not '..'"),
         (["--expdir", "my exp"], "is the path of a folder, without spaces, not 'my exp'"),
         (["--expdir", "./data/"], "--datadir, --dumpdir and --expdir are three different folders"),
+        (["--whisper_model", "a.pt"], f"there is no a.pt (paths are relative to {TOP})"),
+        (["--compare_with", "exp/a"], f"there is no exp/a (paths are relative to {TOP})"),
         (["--study", "tables"], "no study 'tables': choose from ablation lora modality_gap"),
         (
             ["--study", "modality_gap", "--study_rows", "cml 1_st"],

@@ -8,6 +8,7 @@ import pytest
 
 from comsl.corpora import kaldi
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 
 GOOD = {
     "utt2spk": {"a-1": "a", "a-2": "a", "b-1": "b"},
@@ -156,7 +157,7 @@ def test_a_failure_leaves_the_old_directory(tmp_path: Path) -> None:
     kaldi.write_dir(tmp_path / "set", {"text.src": {"a": "old"}})
 
     def interrupted() -> None:
-        with kaldi.atomic_dir(tmp_path / "set") as temporary:
+        with atomic_dir(tmp_path / "set") as temporary:
             (temporary / "text.src").write_text("a half")
             raise KeyboardInterrupt
 
@@ -170,7 +171,7 @@ def test_a_folder_on_another_disk_is_replaced_there(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "set").symlink_to(tmp_path / "disk/set")
     for text in ("first", "second"):
-        with kaldi.atomic_dir(tmp_path / "set") as temporary:
+        with atomic_dir(tmp_path / "set") as temporary:
             (temporary / text).touch()
     assert (tmp_path / "set").is_symlink()
     assert [path.name for path in (tmp_path / "disk/set").iterdir()] == ["second"]

@@ -150,7 +150,8 @@ def test_generation_ends_every_row_at_its_own_limit(tiny_lm, tokenizer, monkeypa
 def test_interpolated_weights_are_the_model(tiny_lm, tmp_path):
     start = LanguageModel(tiny_lm).state_dict(prefix="language_model.")
     tuned = {name: weight + 1 for name, weight in start.items()}
-    options = ["--model", tmp_path, "--start", tiny_lm, "--share"]
+    options = ["--model", tmp_path, "--start", tiny_lm]
+    options += ["--out", tmp_path / "interpolated.pth", "--share"]
     others = {"adapter.weight": torch.ones(2)}  # of a composite model: as trained
     torch.save(tuned | others, tmp_path / "valid.bleu.ave.pth")
     torch.save(others, tmp_path / "valid.acc.ave.pth")  # by another criterion than the first

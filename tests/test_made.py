@@ -142,3 +142,12 @@ def test_nothing_to_read_is_one_line(tmp_path):
     made.begin(tmp_path / "out", made.describe({}, []))
     with pytest.raises(DataError, match="nothing was made"):
         made.finish(tmp_path / "out")
+
+
+def test_an_earlier_thing_is_not_taken_for_the_new_one(tmp_path):
+    make(tmp_path / "a", "", scale="1")
+    wanted = made.describe({"scale": "2"}, [])
+    made.begin(tmp_path / "a", wanted)
+    with pytest.raises(DataError, match="nothing was made"):
+        made.finish(tmp_path / "a")
+    assert not made.is_made(tmp_path / "a", wanted)

@@ -9,6 +9,7 @@ import torch
 from conftest import PAIRS, ROOT, write_texts
 
 from comsl import precision
+from comsl.errors import DataError
 from comsl.inference import SpeechTranslator
 from comsl.model.composite import ComSLModel
 from comsl.model.language_model import LanguageModel
@@ -50,7 +51,7 @@ def test_texts_stay_the_same(translator, monkeypatch):
 def test_in_int8_the_states_are_nearly_the_same(translator):
     model = copy.deepcopy(translator.model)
     texts = [source for source, _ in PAIRS["fr"]]
-    tokens = translator._pad([translator.tokenizer.encode(text, "fr") for text in texts])
+    tokens = Sequences.of([translator.tokenizer.encode(text, "fr") for text in texts], "cpu")
     embeddings = Sequences(model.language_model.embed(tokens.values), tokens.lengths)
     with torch.inference_mode():
         single, _ = model.language_model.encode(embeddings)
@@ -60,6 +61,8 @@ def test_in_int8_the_states_are_nearly_the_same(translator):
     difference = (half.values - single.values)[single.mask]
     assert 0 < difference.norm() < 0.1 * single.values[single.mask].norm()
     assert all(rounded.generate("mt", texts, ["fr"] * len(texts), beam_size=2))
+    with pytest.raises(DataError, match="dtype 'float16': known are float32 bfloat16 int8"):
+        SpeechTranslator(model, dtype="float16")
 
 
 def test_cached_states_are_nearly_the_same(monkeypatch, tmp_path):

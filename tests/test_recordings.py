@@ -9,6 +9,7 @@ from real_speech import digits, prompts
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
+from comsl.recordings import segmentation
 from comsl.recordings.segmentation import cut
 from comsl.recordings.translation import translate_recordings
 
@@ -28,6 +29,26 @@ class Lengths:
     def detect(self, waves, languages):
         assert all(0 < len(wave) <= 30 * RATE for wave in waves)
         return [languages[len(wave) % 2] for wave in waves]
+
+
+@pytest.mark.parametrize("first", [0.0, 0.4, 3.0])
+@pytest.mark.parametrize("seconds", [28.9, 30.3, 45.0, 95.7])
+def test_no_speech_is_lost_between_pieces_of_the_greatest_length(monkeypatch, first, seconds):
+    """Somebody speaks without a pause, and least clearly where a piece must end. Samples are their
+    own numbers, so that pieces tell which they hold."""
+    frames = round((first + seconds + 3) * segmentation.SECOND)
+    start, end = (round(time * segmentation.SECOND) for time in (first, first + seconds))
+    probabilities = np.zeros(frames, np.float32)
+    probabilities[start:end] = 0.9
+    dip = start + round(29.75 * segmentation.SECOND)
+    probabilities[dip : min(dip + segmentation.DIP, end)] = segmentation.GOES_ON + 0.05
+    samples = np.arange(1, frames * segmentation.FRAME + 1, dtype=np.float32)
+    monkeypatch.setattr(segmentation, "speech_probabilities", lambda _: [(samples, probabilities)])
+    pieces = [piece.samples for piece in cut([], longest=30.0)]
+    assert all(len(piece) <= 30 * RATE for piece in pieces)
+    heard = np.concatenate(pieces)
+    wanted = samples[start * segmentation.FRAME : end * segmentation.FRAME]
+    assert np.isin(wanted, heard).all()
 
 
 def tones(seconds: float) -> np.ndarray:

@@ -15,11 +15,12 @@ import yaml
 from conftest import PAIRS, ROOT, Outcome, run_tool
 from synthetic_set import write_experiment, write_hypotheses, write_raw
 
-from comsl.corpora.kaldi import read_table, write_table, write_text
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation import scoring, significance, study
 from comsl.evaluation.rows import row_files, rows_of
+from comsl.files import write_text
 from comsl.overrides import espnet_options, run_options
 
 BASE = ROOT / "conf/train_asterisk_study.yaml"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from comsl.cli import command, new_parser
 from comsl.corpora.sets import check_further_sets
+from comsl.errors import DataError
 
 
 @command
@@ -23,11 +24,13 @@ def main() -> None:
         default="",
         help="override files of the trainings that have speech, separated by blanks",
     )
-    add("--text_pairs", help="sentence pairs of the trainings that have speech")
+    add("--text_pairs", default="", help="sentence pairs of the trainings that have speech")
     add("--raw", type=Path, help="folder of sets (stage 2)")
     add("--sets", default="", help="further sets that a training reads, which must be there")
     args = parser.parse_args()
     check_further_sets(args.raw, args.sets)
+    if args.text_pairs and not Path(args.text_pairs).is_dir():
+        raise DataError(f"--text_pairs: there is no folder {args.text_pairs}")
 
     from comsl.baselines.whisper_task import WhisperTask
     from comsl.training.task import ComSLTask

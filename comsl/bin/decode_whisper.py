@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 
 from comsl.cli import add_sets, command, new_parser
-from comsl.corpora.kaldi import atomic_dir, read_table, write_table
+from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import test_sets
 from comsl.corpora.waves import open_waves
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 from comsl.languages import language
 from comsl.parts import Job, add_options, make_part
 from comsl.settings_file import read_search

@@ -11,9 +11,10 @@ import logging
 from pathlib import Path
 
 from comsl.cli import command, new_parser
-from comsl.corpora.kaldi import read_table, write_text
+from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import sets_of
 from comsl.errors import DataError
+from comsl.files import write_text
 
 
 @command

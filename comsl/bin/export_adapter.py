@@ -21,8 +21,8 @@ def main() -> None:
     import torch
     from transformers import AutoConfig
 
-    from comsl.corpora.kaldi import atomic_file
     from comsl.encoders.choices import ENCODERS, choose
+    from comsl.files import atomic_file
     from comsl.inference import find_model
     from comsl.model.packed import ADAPTER, SECTION, read_section, read_tensors
 

@@ -24,7 +24,7 @@ def main() -> None:
 
     from comsl.corpora import debian
     from comsl.corpora.asterisk_text import clean, read_corrections, read_script
-    from comsl.corpora.kaldi import write_text
+    from comsl.files import write_text
 
     texts = set()
     for lang in LANGS:

@@ -28,7 +28,11 @@ def parse_args() -> argparse.Namespace:
     add("--deletable", action="store_true", help="it may be deleted once it has been made")
     add("--from", dest="reads", type=Path, nargs="*", default=[], help="what it reads")
     add(
-        "--cached", type=Path, nargs="*", default=[], help="the same, may be deleted when it's made"
+        "--cached",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what it reads too, which may be deleted once it is made",
     )
     add("--finish", action="store_true", help="what was begun is complete now")
     add("--by", nargs="*", default=[], metavar="NAME=VALUE", help="settings")
@@ -46,7 +50,7 @@ def main() -> None:
     try:
         wanted = made.describe(settings, args.reads, args.cached)
         new = made.begin(args.out, wanted, args.earlier, args.deletable)
-    except DataError as error:
+    except made.NotMade as error:
         hint = "begin with an earlier stage, what is made is skipped"
         raise DataError(f"{args.out} {error}: {hint}") from None
     if new is None:

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument(
         "--published_encoder",
         metavar="NAME",
-        help="published speech encoder; what is as there is left out, and fetched by who loads it",
+        help="published speech encoder, whose weights are left out and fetched on loading",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()

@@ -34,7 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ngpu", type=int, default=0, help="0: COMET runs on the CPU")
     parser.add_argument("--published", type=Path, help="results of others to show beside these")
     parser.add_argument(
-        "--language_model", type=Path, help="whose tokens comsl writes, for the highest score"
+        "--language_model",
+        type=Path,
+        help="language model whose tokenizer comsl has; it limits the BLEU that a model can reach",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     parser.add_argument("--command", required=True, help="the user's command, to be quoted")
@@ -57,9 +59,9 @@ def parse_systems(pairs: list[str]) -> dict[str, Path]:
 @command
 def main() -> None:
     args = parse_args()
-    from comsl.corpora.kaldi import write_text
     from comsl.corpora.sets import test_sets
     from comsl.evaluation import comet, curves, plots, report, scoring
+    from comsl.files import write_text
     from comsl.languages import language
     from comsl.made import lineage
 

@@ -1,6 +1,7 @@
 """Select the part of a training set whose translations are most like other texts.
 
-For the end of a training, when its rate is low. Of every language the same share is taken.
+It serves the end of a training, when the learning rate is low. The share is the same in every
+language.
 """
 
 from collections import defaultdict
@@ -19,9 +20,9 @@ def main() -> None:
     """Command-line entry."""
     parser = new_parser(__doc__)
     add = parser.add_argument
-    add("--near", type=Path, required=True, help="table of translations to be like")
-    add("--share", type=float, required=True, help="of the utterances, between 0 and 1")
-    add("--name", required=True, help="of the folders to write, each beside the one it is from")
+    add("--near", type=Path, required=True, help="table of the other texts")
+    add("--share", type=float, required=True, help="share of the utterances to select, from 0 to 1")
+    add("--name", required=True, help="name of the folders to write, each beside its source")
     add("set", type=Path, help="training set (stage 2), or sentence pairs")
     add("further", type=Path, nargs="*", help="folders of its states (stage 5)")
     args = parser.parse_args()

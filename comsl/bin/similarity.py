@@ -6,21 +6,16 @@ their own words, and to that of others; the matrices of a language's first utter
 """
 
 import argparse
-import logging
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from comsl.cli import add_sets, command, new_parser
 from comsl.corpora.kaldi import read_table, write_table
 from comsl.corpora.sets import sets_of
-from comsl.corpora.waves import Wave, open_waves
+from comsl.corpora.waves import Wave, open_waves, read_waves
 from comsl.errors import DataError
 from comsl.parts import Job, add_options, make_part
-from comsl.read_ahead import read_ahead
 
 Clips = dict[str, tuple[Wave, str, list]]  # waveform, transcript, words with their times
 DRAWN = 2  # of a language, the first
@@ -106,13 +101,10 @@ def look(translator, clips: Clips, lang: str, layer: int) -> Iterator[tuple]:
     """Each utterance with its Similarity, and a line of progress now and then."""
     from comsl.evaluation.similarity import compare
 
-    start = time.monotonic()
-    waves = read_ahead(lambda key: np.asarray(clips[key][0]), clips)
-    for number, (key, wave) in enumerate(waves, start=1):
+    waves = {key: wave for key, (wave, *_) in clips.items()}
+    for key, wave in read_waves(waves, lang):
         _, text, words = clips[key]
         yield key, compare(translator, wave, text, words, lang, layer)
-        if number % 100 == 0 or number == len(clips):
-            logging.info("%s: %d/%d, %.0f s", lang, number, len(clips), time.monotonic() - start)
 
 
 def save(folder: Path, utterance: str, args, similarity, other) -> None:

@@ -18,9 +18,9 @@ def parser() -> argparse.ArgumentParser:
     add("--langs", required=True, help="languages")
     add("--engine", default="espeak", help="what speaks: espeak, kokoro, pico or rhvoice")
     add("--number", type=int, default=1500, help="pairs of each language")
-    add("--min_words", type=int, default=3, help="of a translation")
-    add("--max_words", type=int, default=14, help="of a translation")
-    add("--near", type=Path, help="table of translations that half of the pairs are to be like")
+    add("--min_words", type=int, default=3, help="fewest words of a translation")
+    add("--max_words", type=int, default=14, help="most words of a translation")
+    add("--near", type=Path, help="table of texts that the translations of half the pairs resemble")
     add("--out", type=Path, required=True, help="folder for plan_<lang>.tsv and spoken_<lang>")
     return parser
 

@@ -36,8 +36,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Command-line entry."""
     args = parse_args()
-    from comsl.corpora.kaldi import write_text
     from comsl.evaluation import report, study
+    from comsl.files import write_text
     from comsl.languages import language
 
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)

@@ -143,7 +143,7 @@ def write_shapes(folder: Path, tokenizer, target_lang: str, max_tokens: int) -> 
             number += len(batch)
         if len(dropped) == number:
             raise DataError(
-                f"{folder}: nothing is left: {dropped[0]}, and so on; raise --max_tokens"
+                f"{folder}: nothing is left: {dropped[0]}, and so on; cut longer texts into parts"
             )
     write_dropped(folder / "dropped.tsv", dropped)
     if dropped:

@@ -17,8 +17,8 @@ from urllib.request import urlopen
 
 from tqdm import tqdm
 
-from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
+from comsl.files import atomic_file
 
 logger = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from comsl.corpora.split import fold_of
 from comsl.corpora.text import plain_words
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 
 TEST_OTHER = "test_other"
 SPELT_OUT = ("letters/", "phonetic/")
@@ -81,7 +82,7 @@ def prepare(
     mistranslated = {(lang, key) for lang, key, _ in read_tsv(recipe / "mistranslated.tsv")}
     prompts = Prompts(scripts, mistranslated, split, len(targets) > 1)
     dropped: list[Dropped] = []
-    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
+    with atomic_dir(out, sign="dropped.tsv") as temporary:
         for utterances in _unique(prompts, releases, langs, targets, dropped):
             again = itertools.chain.from_iterable(_again(utterances, voice) for voice in others)
             chosen = _first([*utterances, *again], limit)

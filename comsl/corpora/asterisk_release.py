@@ -7,8 +7,8 @@ from pathlib import Path
 
 from comsl.corpora import debian
 from comsl.corpora.archives import download, unpack
-from comsl.corpora.kaldi import atomic_dir
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 
 SITE = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 VERSION = "1.6.1"

@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 
 from comsl.corpora.file_names import find_file
-from comsl.corpora.kaldi import atomic_file
 from comsl.corpora.samples import RATE, to_blocks, to_float
 from comsl.errors import DataError
+from comsl.files import atomic_file
 
 UNKNOWN_SIZE = 0x7FFF0000  # bytes; a WAV that was written into a pipe states more than this
 TAGS = (b"ID3", b"TAG", b"APETAGEX")  # between MP3s that were joined: packets, but no audio

@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 from comsl.corpora.dropped import Dropped
-from comsl.corpora.kaldi import iter_lines
 from comsl.corpora.parallel_text import unquote
 from comsl.errors import DataError
+from comsl.files import iter_lines
 
 
 def read_columns(
@@ -25,9 +25,8 @@ def read_columns(
     """(line, {column: cell}) of every row; one that can't be read goes to `dropped`, with `lang`.
 
     escape: the character that takes a special meaning from the next one; header: the columns of a
-    file without a header line. DataError: no such file,
-    not UTF-8, a required column that the header lacks, one of either kind that it has twice or
-    spells otherwise.
+    file without a header line. DataError: no such file, not UTF-8, a required column that the
+    header lacks, one of either kind that it has twice or spells otherwise.
     """
     if not path.is_file():
         raise DataError(f"{path.absolute()}: no such file")

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from comsl.corpora.kaldi import read_lines, write_text
 from comsl.corpora.sets import folder_name
 from comsl.errors import DataError
+from comsl.files import read_lines, write_text
 
 FILE = "published_size"  # in a set's folder: how many utterances the set has as it was published
 

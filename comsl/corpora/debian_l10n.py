@@ -16,6 +16,7 @@ from comsl.corpora.parallel_text import (
 from comsl.corpora.split import is_held_out
 from comsl.corpora.text import plain_words
 from comsl.errors import DataError
+from comsl.files import write_text
 
 GAMES = {"fillets-ng-data": fillets.pairs, "tuxpaint-stamps-default": tuxpaint.pairs}
 
@@ -44,7 +45,7 @@ def prepare(
     for package, folder in folders.items():
         numbers = (str(counts[package].get(lang, 0)) for lang in langs)
         rows.append("\t".join([package, debian.version(folder), *numbers]))
-    kaldi.write_text(out / "packages.tsv", "\n".join(rows) + "\n")
+    write_text(out / "packages.tsv", "\n".join(rows) + "\n")
 
 
 def read_packages(path: Path) -> list[str]:

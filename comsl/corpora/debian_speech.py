@@ -13,6 +13,7 @@ from comsl.corpora.parallel_text import Pair, clean, clean_pair
 from comsl.corpora.split import is_held_out
 from comsl.corpora.text import plain_words
 from comsl.corpora.utterances import Utterance, make_sets, without_repeats
+from comsl.files import atomic_dir, read_lines
 
 PACKAGES = {
     "es": ("tuxpaint-stamps-default", "drascula-spanish", "scummvm-data"),
@@ -41,9 +42,9 @@ def prepare(langs: list[str], downloads: Path, out: Path, exclude: Path) -> None
     exclude: texts, one a line, of which neither the whole nor a sentence may be said or be a
     translation.
     """
-    banned = excluded(kaldi.read_lines(exclude))
+    banned = excluded(read_lines(exclude))
     dropped: list[Dropped] = []
-    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
+    with atomic_dir(out, sign="dropped.tsv") as temporary:
         for lang in langs:
             found = list(_utterances(lang, downloads, banned, dropped))
             unique = without_repeats(found, dropped, _sentences)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from comsl.corpora.kaldi import write_text
 from comsl.errors import DataError
+from comsl.files import write_text
 
 
 @dataclass(frozen=True)

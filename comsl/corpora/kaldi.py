@@ -4,8 +4,6 @@ A small set is read whole, as tables; one of any size utterance by utterance, as
 """
 
 import heapq
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby, zip_longest
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from comsl.corpora.file_names import find_file
 from comsl.errors import DataError
+from comsl.files import atomic_dir, atomic_file, iter_lines, write_text
 from comsl.languages import language
 
 Tables = dict[str, dict[str, str]]
@@ -58,33 +57,6 @@ def iter_table(path: Path | str, *, empty_ok: bool = False) -> Iterator[tuple[st
         raise DataError(f"{path}: empty file")
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, split at newlines only (text may hold other separators).
-
-    DataError: no such file, or not UTF-8.
-    """
-    return list(iter_lines(path))
-
-
-def iter_lines(path: Path) -> Iterator[str]:
-    """The same, one after the other."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; run the stage that makes it first")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield line.decode("utf-8").removesuffix("\n").rstrip("\r")
-            except UnicodeDecodeError:
-                fault = "not UTF-8; convert the file (iconv -t UTF-8)"
-                raise DataError(f"{path}:{number}: {fault}") from None
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 file in one step: under a temporary name, then renamed."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
 def write_table(path: Path | str, table: dict[str, str]) -> None:
     """Write `id value` lines, sorted as C does. DataError: an id or value would break its line."""
     write_text(path, "".join(_line(path, key, table[key]) for key in sorted(table)))
@@ -94,49 +66,6 @@ def _line(path: Path | str, key: str, value: str) -> str:
     if key.split() != [key] or "\n" in value:
         raise DataError(f"{path}: a space in the id or a line break in the value of '{key}'")
     return f"{key} {value}".rstrip() + "\n"
-
-
-@contextmanager
-def atomic_file(path: Path | str) -> Iterator[Path]:
-    """A new file to write, in a folder that need not exist yet; it takes `path`'s place only when
-    the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(path)
-
-
-@contextmanager
-def atomic_dir(folder: Path | str, sign: str = "") -> Iterator[Path]:
-    """A new folder to fill, which takes `folder`'s place only when the block ends well; where that
-    is a link, the place that it points to.
-
-    sign: a file that whatever is replaced must have: it shows who made it. DataError: it hasn't.
-    """
-    folder = Path(os.path.realpath(folder)) if os.path.islink(folder) else Path(folder)
-    if folder.is_dir() and not (folder / sign).exists() and any(folder.iterdir()):
-        raise DataError(
-            f"{folder} exists, and this stage, which did not make it, would replace it: move it"
-            " away, or choose another name with --recipe"
-        )
-    temporary, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(temporary, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_dir(folder: Path | str, tables: Tables) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 import soxr
 
 from comsl.corpora import pypi
-from comsl.corpora.kaldi import atomic_dir
 from comsl.corpora.samples import RATE
 from comsl.corpora.synthesis import phonemes
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 
 SAMPLE_RATE = 24000  # hertz, of the model's output
 TOKENS, WIDTH = 510, 256  # a style has a row for every number of tokens

@@ -8,7 +8,7 @@ from comsl.corpora.held_out import HeldOut, repeats, without
 from comsl.corpora.kaldi import Tables, check_text
 from comsl.errors import DataError
 
-MAX_TOKENS = 128  # decoding stops there: a translation that long is cut short
+MAX_TOKENS = 128  # a longer translation goes on and on, and is left out
 
 # (texts, their languages) -> translations, and lengths in tokens
 Translate = Callable[[list[str], list[str]], list[str]]

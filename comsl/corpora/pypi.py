@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 from comsl.corpora.archives import reading
-from comsl.corpora.kaldi import atomic_file
 from comsl.errors import DataError
+from comsl.files import atomic_file
 
 PART_LIMIT = 1 << 27  # bytes: a part is at most 94 MB; refuse an archive that swells beyond this
 

@@ -16,11 +16,11 @@ from comsl.corpora.archives import only, unpacked
 from comsl.corpora.by_language import Content, Job, Output, make_all, make_usable, text_fault
 from comsl.corpora.columns import clean
 from comsl.corpora.dropped import Dropped
-from comsl.corpora.kaldi import read_lines
 from comsl.corpora.sets import TRAIN, folder_name, rank
 from comsl.corpora.text import letters
 from comsl.corpora.utterances import Utterance, plain_name, stretch_name
 from comsl.errors import DataError
+from comsl.files import read_lines
 from comsl.languages import language
 
 TALKS = "talks"  # folder of the whole recordings of test sets, talks/<set>_<lang>

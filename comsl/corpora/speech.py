@@ -24,6 +24,7 @@ from comsl.corpora.loudness import Measurement
 from comsl.corpora.samples import RATE
 from comsl.corpora.sets import SPOKEN, TRAIN, folder_name, sets_in, text_fields
 from comsl.errors import DataError
+from comsl.files import atomic_dir, iter_lines
 from comsl.processes import in_processes
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def prepare(
     clips = chain.from_iterable(_clips(data, *one, copies, audio, dropped) for one in sets)
     work = partial(convert, limits=limits)
     results = in_processes(nj, work, clips, total, chunk=16, what="speech", unit="clip")
-    with kaldi.atomic_dir(out) as temporary:
+    with atomic_dir(out) as temporary:
         with temporary_folder(temporary / ".copies") as parts:
             kept = _write_copies(parts, results, dropped)
             check_share(data, dropped, kept + len(dropped), limits.max_dropped)
@@ -94,7 +95,7 @@ def prepare(
 
 def _count(data: Path, name: str, lang: str, copies: list[Copy]) -> int:
     """How many clips a set has, copies included, before anything is left out."""
-    lines = kaldi.iter_lines(data / folder_name(name, lang) / "wav.scp")
+    lines = iter_lines(data / folder_name(name, lang) / "wav.scp")
     return sum(1 for _ in lines) * (1 + len(_copies_of(name, copies)))
 
 

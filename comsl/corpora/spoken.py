@@ -22,6 +22,7 @@ from comsl.corpora.nearness import nearest_first
 from comsl.corpora.parallel_text import Pair, is_whole
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
+from comsl.files import write_text
 
 RATES, PITCHES = (0.85, 1.2), (0.94, 1.06)  # factors on a voice's own
 MARGIN = 0.1  # seconds kept before and after what is heard
@@ -61,7 +62,7 @@ def plan(path: Path, lang: str, voices: tuple[str, ...], pairs: dict[str, Pair])
     if not path.is_file():
         rows = [_line(key, lang, voices, pair) for key, pair in pairs.items()]
         table = ["\t".join(map(str, row)) for row in (_columns(), *map(astuple, rows))]
-        kaldi.write_text(path, "\n".join(table) + "\n")
+        write_text(path, "\n".join(table) + "\n")
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     if header != list(_columns()):
@@ -86,9 +87,8 @@ def choose(
     """{id: pair} of `folder`, in an order that depends on the translations alone, so that languages
     say much the same.
 
-    words: fewest and most of a translation; near: texts that every other pair is to resemble: those
-    pairs come first that have the largest share of their word pairs in common with them.
-    DataError: too few.
+    words: fewest and most of a translation; near: texts that every other pair is to resemble, those
+    first whose translation does most (nearness.py). DataError: too few.
     """
     source, target = (kaldi.read_table(folder / field) for field in ("text.src", "text.tgt"))
     good = [key for key, text in source.items() if _is_speakable(text, target[key], words)]

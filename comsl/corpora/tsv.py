@@ -24,6 +24,7 @@ from comsl.corpora.utterances import (
     without_repeats,
 )
 from comsl.errors import DataError
+from comsl.files import atomic_dir
 from comsl.languages import language
 
 COLUMNS = ("audio", "lang", "transcript", "translation")
@@ -62,7 +63,7 @@ def prepare(
         _check_sets(table, names, langs)
 
     check({f"{utterance.set}_{utterance.lang}" for utterance in kept})  # before audio is read
-    with kaldi.atomic_dir(out, sign="dropped.tsv") as temporary:
+    with atomic_dir(out, sign="dropped.tsv") as temporary:
         sets = make_sets(temporary, kept, dropped, nj, home=out)
         check(sets)
         for name, tables in sets.items():

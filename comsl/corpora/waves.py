@@ -1,6 +1,8 @@
 """Waveforms of a prepared set (stage 2's output): read and measured."""
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ import soundfile
 from comsl.corpora.audio import read_audio
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
+from comsl.read_ahead import read_ahead
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,16 @@ def open_waves(wav_scp: dict[str, str]) -> dict[str, Wave]:
     """{utterance: wave}. DataError as `count_samples`."""
     samples = count_samples(wav_scp)
     return {key: Wave(key, path, samples[key]) for key, path in wav_scp.items()}
+
+
+def read_waves(waves: Mapping[str, Wave], what: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Each utterance with its samples, and a line of progress, about `what`, now and then."""
+    start = time.monotonic()
+    rows = read_ahead(lambda key: np.asarray(waves[key]), waves)
+    for number, row in enumerate(rows, start=1):
+        yield row
+        if number % 100 == 0 or number == len(waves):
+            logging.info("%s: %d/%d, %.0f s", what, number, len(waves), time.monotonic() - start)
 
 
 def check_window(samples: Mapping[str, int], window: int) -> None:

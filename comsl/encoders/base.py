@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from comsl.corpora.samples import RATE
 from comsl.downloads import DOWNLOADS
 from comsl.errors import DataError
+from comsl.sequences import valid
 
 
 class SpeechEncoder(AbsEncoder):
@@ -220,11 +221,6 @@ class SpeechEncoder(AbsEncoder):
     def _finish(self, states: Tensor, lengths: Tensor) -> Tensor:
         """The output of the last block's states, zero after each utterance's end."""
         return self.output()(states) * valid(lengths, states.shape[1])[..., None]
-
-
-def valid(lengths: Tensor, size: int) -> Tensor:
-    """(B, size), True before each utterance's end."""
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def _gradient(wanted: bool) -> torch.set_grad_enabled:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from comsl.corpora.samples import RATE
-from comsl.encoders.base import SpeechEncoder, valid
+from comsl.encoders.base import SpeechEncoder
 from comsl.errors import DataError
 from comsl.hub import check_model
+from comsl.sequences import valid
 
 CHECKPOINTS = (".pt", ".ct2")  # how names of files of weights end, which have no configuration
 

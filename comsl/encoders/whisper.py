@@ -11,10 +11,11 @@ from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE, mel_filters
 from whisper.model import AudioEncoder, MultiHeadAttention, ResidualAttentionBlock
 
 from comsl.dimensions import WHISPER
-from comsl.encoders.base import SpeechEncoder, valid
+from comsl.encoders.base import SpeechEncoder
 from comsl.encoders.huggingface import CHECKPOINTS, read_config
 from comsl.encoders.whisper_huggingface import load_encoder
 from comsl.encoders.whisper_weights import load_whisper
+from comsl.sequences import valid
 
 EDGE = N_FFT // 2  # samples mirrored at either end, so that frames are centred on their time
 STATE = 2 * HOP_LENGTH  # samples a state: the second convolution halves the spectrogram's frames

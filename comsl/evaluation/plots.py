@@ -5,8 +5,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comsl.corpora.kaldi import atomic_file
 from comsl.evaluation.curves import Curve, Run
+from comsl.files import atomic_file
 
 if TYPE_CHECKING:
     from comsl.evaluation.similarity import Similarity

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from comsl.corpora.kaldi import read_table, write_text
+from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
 from comsl.corpora.targets import source_of
 from comsl.errors import DataError
 from comsl.evaluation.plots import draw_bars
 from comsl.evaluation.scoring import GROUPS, Output, Texts
+from comsl.files import write_text
 from comsl.table import Table
 
 PACKAGES = ("espnet", "torch", "transformers", "openai-whisper", "sacrebleu", "jiwer")

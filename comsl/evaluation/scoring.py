@@ -252,9 +252,7 @@ def summarise(values: Mapping[str, float]) -> dict[str, float]:
     """Per-language values, then `avg` and the mean of each resource group, to two decimals."""
     means = {"avg": list(values.values())}
     for group in GROUPS:
-        means[group] = [
-            value for lang, value in values.items() if language(source_of(lang)).group == group
-        ]
+        means[group] = [value for name, value in values.items() if _group(name) == group]
     averages = {name: sum(group) / len(group) for name, group in means.items() if group}
     return {name: round(value, 2) for name, value in {**values, **averages}.items()}
 

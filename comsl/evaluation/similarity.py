@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from comsl.corpora.kaldi import atomic_file
 from comsl.corpora.loudness import SILENCE, levels
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
 from comsl.evaluation.word_alignment import Word
+from comsl.files import atomic_file
 from comsl.inference import SpeechTranslator
 from comsl.sequences import Sequences
 

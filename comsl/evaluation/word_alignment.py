@@ -10,11 +10,11 @@ from whisper.audio import HOP_LENGTH
 from whisper.timing import find_alignment
 from whisper.tokenizer import get_tokenizer
 
-from comsl.corpora.kaldi import read_lines, write_text
 from comsl.downloads import DOWNLOADS
 from comsl.encoders.whisper import WhisperEncoder
 from comsl.encoders.whisper_weights import load_whisper
 from comsl.errors import DataError
+from comsl.files import read_lines, write_text
 from comsl.languages import language
 
 # Seconds by which the attention is ahead of the voice: a word's token is looked for where the word

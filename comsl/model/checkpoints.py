@@ -11,8 +11,8 @@ def trained_checkpoint(folder: Path, speech_encoder: str | None = None) -> Path:
     """What a finished training of ESPnet leaves in its folder: the average of its best epochs by
     the first `best_model_criterion` of its `config.yaml`, such as `valid.ce_st.ave.pth`.
 
-    DataError: it has not ended yet, heard by another speech encoder than this, or it is no
-    training's folder.
+    DataError: the training has not ended yet, it had another speech encoder than this, or the
+    folder is no training's.
     """
     config = folder / "config.yaml"
     if not config.is_file():

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from comsl.errors import DataError
 from comsl.planning import counts
-from comsl.planning.counts import SIZES, Clip
+from comsl.planning.counts import FRAME_RATE, SIZES, Clip
 from comsl.table import Table
 
 COSTS = Path(__file__).with_name("costs.json")
-FRAMES = 50  # speech encoder states a second
 WINDOW = 30  # seconds to which Whisper itself pads
 ROWS = 128  # decoder states whose logits exist at a time (objectives/likelihood.py)
 COPIES = 5  # of these logits: probabilities of student and teacher, gradients
@@ -107,7 +106,7 @@ class Plan:
         """Tokens count the language code and `</s>`."""
         rates = (self.costs[name]["value"] for name in ("source_tokens", "target_tokens"))
         source, target = (rate[self.job.model] * seconds + 2 for rate in rates)
-        frames = FRAMES * (seconds + self.job.silence)
+        frames = FRAME_RATE * (seconds + self.job.silence)
         return Part(hours * 3600 / seconds, Clip(frames, source, target))
 
     def _constant(self, name: str) -> dict:
@@ -265,11 +264,11 @@ class Plan:
     def _baselines(self) -> float:
         """Whisper's two tasks on padded windows; cascade and true transcripts, two of text."""
         clips, clip = self.test.clips, self.test.clip
-        padded = Part(clips, Clip(FRAMES * WINDOW, clip.source, clip.target))
+        padded = Part(clips, Clip(FRAME_RATE * WINDOW, clip.source, clip.target))
         decoder = counts.whisper_decoder(self.size.speech)
         seconds = self._start(3) + self._encode(padded) + 2 * self._generate("mt", self.test, BEAMS)
         for tokens in (clip.target, clip.source):
-            flops = counts.decode(decoder, BEAMS * tokens, FRAMES * WINDOW)
+            flops = counts.decode(decoder, BEAMS * tokens, FRAME_RATE * WINDOW)
             flops += counts.score(decoder, BEAMS * tokens)
             seconds += clips * flops / self._cost("decoding")
             seconds += self._steps(clips, TRANSCRIBED, tokens, BEAMS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil, inf
+from math import inf
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class _Cutter:
     """Audio in, pieces out. Frames are numbered from the recording's beginning."""
 
     def __init__(self, longest: float):
-        self.longest = longest
+        self.longest = round(longest * RATE)  # samples
         self.samples = np.zeros(0, np.float32)  # from frame `first` on
         self.probabilities = np.zeros(0, np.float32)
         self.first = self.next = 0  # frame: of those that are held; to be looked at
@@ -72,7 +72,7 @@ class _Cutter:
                 self.speech = []
             if self.speaks:
                 self.speech.append(number)
-            if self.speech and number - self.speech[0] >= ceil(self.longest * SECOND):
+            if self.speech and self._place(number + 1) > self._place(self.speech[0]) + self.longest:
                 place = self._least_likely()
                 yield from self._piece([n for n in self.speech if n < place], place)
                 self.speech, self.cut = [n for n in self.speech if n >= place], place
@@ -87,17 +87,22 @@ class _Cutter:
     def _piece(
         self, speech: list[int], before: float = inf, behind: int = MARGIN
     ) -> Iterator[Piece]:
-        """The piece of these frames, if there are enough, with what is around: so many frames
-        `behind` them, and `before` that one."""
+        """The piece of these frames, if there are enough, with what is around, as far as a piece
+        may be long: so many frames `behind` them, and `before` that one."""
         if len(speech) < SHORTEST:
             return
         ahead = EDGE if speech[0] <= EDGE else MARGIN
-        start = max(speech[0] - ahead, self.cut) - self.first
-        end = min(speech[-1] + 1 + behind, before) - self.first
-        samples = self.samples[start * FRAME : end * FRAME][: round(self.longest * RATE)]
+        end = self._place(min(speech[-1] + 1 + behind, before))
+        end = min(end, self._place(speech[0]) + self.longest)
+        start = max(self._place(max(speech[0] - ahead, self.cut)), end - self.longest)
+        samples = self.samples[start:end]
         if not is_silent(samples):
             last = self.first / SECOND + len(self.samples) / RATE
             yield Piece(speech[0] / SECOND, min((speech[-1] + 1) / SECOND, last), samples)
+
+    def _place(self, frame: float) -> int:
+        """Where a frame begins in the samples that are held, or where they end."""
+        return min((frame - self.first) * FRAME, len(self.samples))
 
     def _forget(self, start: int) -> None:
         """Let go of the frames before this one."""

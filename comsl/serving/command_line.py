@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 
 from comsl.cli import new_parser
-from comsl.corpora.kaldi import atomic_file
+from comsl.dtypes import DTYPES
 from comsl.errors import DataError
+from comsl.files import atomic_file
 from comsl.languages import language
 from comsl.recordings.translation import Recording, translate_recordings
 from comsl.serving.formats import FORMATS, render
 from comsl.serving.sources import Source, check_targets, open_sources
 from comsl.serving.systems import SYSTEMS, load_system
 
-DTYPES = ("float32", "bfloat16", "int8")  # in which a model computes
 EVERY = 10  # seconds between two lines of progress
 
 
@@ -151,11 +151,9 @@ def _write(recording: Recording, sources: dict[Path, Source], args: argparse.Nam
 
 def _tell(name: str, recording: Recording) -> None:
     """Which language a recording is in, and how much is said."""
-    from whisper.tokenizer import LANGUAGES
-
     if not recording.src_lang:
         return logging.info("%s: nobody speaks in its %s", name, _clock(recording.seconds))
-    spoken = LANGUAGES[language(recording.src_lang).whisper].title()
+    spoken = language(recording.src_lang).name
     how = "detected" if recording.detected else "as told"
     speech = sum(segment.end - segment.start for segment in recording.segments)
     logging.info(

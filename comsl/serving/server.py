@@ -52,6 +52,10 @@ class TooLong(DataError):
     """A recording is longer than the server's limit."""
 
 
+class NoSuchSystem(DataError):
+    """The server has no system of that name."""
+
+
 class Cues(BaseModel):
     """Segments to be written as subtitles."""
 
@@ -78,10 +82,10 @@ class Service:
         self.open = 0  # requests
 
     def client(self, system: str) -> Client:
-        """What hears one request. DataError: there is no such system."""
+        """What hears one request. NoSuchSystem: it names another."""
         name = "whisper" if system == WHISPER_1 else system
         if name not in self.systems:
-            raise HTTPException(404, f"no model '{system}': there are {' '.join(self.systems)}")
+            raise NoSuchSystem(f"no model '{system}': there are {' '.join(self.systems)}")
         return Client(self.batcher, self.systems[name], self.detector)
 
     def hear(self, client: Client, file: BinaryIO, lang: str | None, task: str) -> Recording:
@@ -132,9 +136,16 @@ def create_app(
     app = FastAPI(title="ComSL", lifespan=lifespan)
     app.add_middleware(Gate, metrics=metrics, limit=limits.upload, key=key)
     _answer_errors(app)
+    _route_audio(app, service)
+    _route_rest(app, service, needs_key=key is not None)
+    return app
+
+
+def _route_audio(app: FastAPI, service: Service) -> None:
+    """OpenAI's audio API."""
 
     async def answer(task: str, request: Request, file: UploadFile, model, language, form):
-        if service.open >= limits.requests:
+        if service.open >= service.limits.requests:
             raise HTTPException(503, "too many requests at once: try again", {"Retry-After": "2"})
         service.open += 1
         try:
@@ -168,9 +179,13 @@ def create_app(
             raise HTTPException(400, "stream: a transcript comes as a whole here")
         return await answer("asr", request, file, model, language, response_format)
 
+
+def _route_rest(app: FastAPI, service: Service, needs_key: bool) -> None:
+    """Models, subtitles, health, metrics and the page."""
+
     @app.get("/v1/models")
     async def models() -> dict:
-        names = [{"id": name, "object": "model", "owned_by": "comsl"} for name in systems]
+        names = [{"id": name, "object": "model", "owned_by": "comsl"} for name in service.systems]
         return {"object": "list", "data": names}
 
     @app.post("/v1/subtitles")
@@ -180,18 +195,16 @@ def create_app(
 
     @app.get("/health")
     async def health() -> dict:
-        known = {name: list(system.languages) for name, system in systems.items()}
-        return {"status": "ok", "models": known, "key": key is not None}
+        known = {name: list(system.languages) for name, system in service.systems.items()}
+        return {"status": "ok", "models": known, "key": needs_key}
 
     @app.get("/metrics")
     async def prometheus() -> Response:
-        return Response(*metrics.render())
+        return Response(*service.metrics.render())
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE, headers={"Content-Security-Policy": POLICY})
-
-    return app
 
 
 async def _in_thread(
@@ -240,7 +253,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(DataError)
     async def data(_: Request, error: DataError) -> Response:
-        return refusal(413 if isinstance(error, TooLong) else 400, " ".join(str(error).split()))
+        status = {TooLong: 413, NoSuchSystem: 404}.get(type(error), 400)
+        return refusal(status, " ".join(str(error).split()))
 
     @app.exception_handler(ClientGone)
     async def gone(_: Request, error: ClientGone) -> Response:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.kaldi import Row, iter_table, row_writer
 from comsl.corpora.waves import check_window, count_samples, read_wave
@@ -17,6 +16,7 @@ from comsl.encoders.choices import encoder_class
 from comsl.errors import DataError
 from comsl.parts import ALONE, Job
 from comsl.precision import autocast
+from comsl.sequences import Sequences
 from comsl.training.state_arks import Item, StateArks, trained_on
 
 
@@ -110,14 +110,14 @@ class EncoderStates:
         self, batch: Sequence[Item], waves: list[np.ndarray]
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance of a batch with its states (T, d)."""
-        samples = torch.tensor([len(wave) for wave in waves])
-        speech = pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
-        speech, samples = speech.to(self.device), samples.to(self.device)
+        speech = Sequences.of(waves, self.device)
         with autocast(self.device):
             if top_blocks := self.settings.top_blocks:
-                states, lengths = self.encoder.states_below(top_blocks, speech, samples)
+                states, lengths = self.encoder.states_below(
+                    top_blocks, speech.values, speech.lengths
+                )
             else:
-                states, lengths, _ = self.encoder(speech, samples)
+                states, lengths, _ = self.encoder(speech.values, speech.lengths)
         rows = states.float().cpu().numpy()
         for item, row, length in zip(batch, rows, lengths.tolist(), strict=True):
             yield item.utterances[0], row[:length]

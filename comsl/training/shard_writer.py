@@ -12,8 +12,9 @@ import kaldiio
 import numpy as np
 
 from comsl.corpora.archives import temporary_folder
-from comsl.corpora.kaldi import Row, atomic_file, iter_table, read_lines, rows_of, write_text
+from comsl.corpora.kaldi import Row, iter_table, rows_of
 from comsl.errors import DataError
+from comsl.files import atomic_file, read_lines, write_text
 from comsl.training.command_line import texts_of
 from comsl.training.shards import Shards
 

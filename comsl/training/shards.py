@@ -22,8 +22,8 @@ from espnet2.iterators.sequence_iter_factory import worker_init_fn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from comsl.corpora.archives import reading
-from comsl.corpora.kaldi import read_lines
 from comsl.errors import DataError
+from comsl.files import read_lines
 from comsl.training.batch_sampler import cut_batches
 
 BUFFER = 4  # shards whose utterances are mixed
@@ -109,8 +109,8 @@ class Plan:
     def __post_init__(self):
         if len(self.shards) < self.world:
             raise DataError(
-                f"{self.shards.folder}: {len(self.shards)} shards for {self.world} processes: write"
-                " smaller ones (--shard_utts)"
+                f"{self.shards.folder}: {len(self.shards)} shards for {self.world} processes: train"
+                " with fewer, or without --shards"
             )
 
     def buffer(self, number: int) -> Buffer:

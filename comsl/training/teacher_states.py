@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from comsl.corpora.targets import iter_targets
 from comsl.model.language_model import LanguageModel
@@ -67,15 +66,9 @@ class TeacherStates:
         self, batch: Sequence[Item], pairs: list[list[list[int]]]
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance of a batch, given its tokens (source, target), with its states."""
-        x, y = (self._pad(side) for side in zip(*pairs, strict=True))
+        x, y = (Sequences.of(side, self.device) for side in zip(*pairs, strict=True))
         with autocast(self.device):
             states = self.teacher.translate(x, y)
         rows = states.float().cpu().numpy()
         for item, row, length in zip(batch, rows, y.lengths.tolist(), strict=True):
             yield item.utterances[0], row[:length]
-
-    def _pad(self, tokens: tuple[list[int], ...]) -> Sequences:
-        rows = [torch.tensor(row) for row in tokens]
-        lengths = torch.tensor([len(row) for row in rows])
-        values = pad_sequence(rows, batch_first=True)
-        return Sequences(values.to(self.device), lengths.to(self.device))

@@ -10,13 +10,13 @@ festvox=dump/debian_speech/raw/untranslated_pseudo # recordings with the transla
 # say ENGINE NUMBER PAIRS OPTIONS: so many pairs of a folder become the training set
 say() {
   python -m comsl.bin.speak_pairs --engine "$1" --number "$2" --langs "$langs" --pairs "$3" --out "${out}_spoken" "${@:4}"
-  for lang in $langs; do cp -r "${out}_spoken/spoken_$lang" "$out/train_$lang"; done
+  for lang in $langs; do cp -rT "${out}_spoken/spoken_$lang" "$out/train_$lang"; done
 }
 
 mkdir -p "$out"
 for lang in $langs; do
-  cp -r "$corpus/test_$lang" "$out/dev_$lang"
-  cp -r "$corpus/test_$lang" "$out/test_$lang"
+  cp -rT "$corpus/test_$lang" "$out/dev_$lang"
+  cp -rT "$corpus/test_$lang" "$out/test_$lang"
 done
 case $speech in
   festvox) python -m comsl.bin.combine_sets --out "$out/train_ru" $festvox ;;
