@@ -6,7 +6,6 @@ from pathlib import Path
 
 from comsl.dimensions import WHISPER
 from comsl.errors import DataError
-from comsl.evaluation.comet import find_command
 from comsl.settings_file import read_search, read_settings
 
 STAGES = range(1, 13)
@@ -59,8 +58,6 @@ def check(options: Options) -> None:
         raise DataError(f"--num_nodes {options['num_nodes']}: say by --ngpu how many GPUs each has")
     for name in FILES:
         _check_file(name, options[name])
-    if "comet" in options["metrics"].split():
-        find_command()
     _check_there("compare_with", options["compare_with"])
     if int(options["stop_stage"]) == 12 and not options["hf_repo"]:
         raise DataError("stage 12 needs --hf_repo, where it puts the model: name/model")

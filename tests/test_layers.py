@@ -9,8 +9,8 @@ from conftest import ROOT
 
 # From the ground up; those of a row know nothing of each other.
 LAYERS = [
-    "dimensions downloads errors precision read_ahead sequences table vocabulary",
-    "checks hub languages processes settings_file",
+    "dimensions downloads dtypes errors precision read_ahead sequences table vocabulary",
+    "checks files hub languages processes settings_file",
     "bleu cli made options overrides tokenizer",
     "corpora",
     "encoders parts recordings",

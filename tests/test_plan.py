@@ -112,7 +112,7 @@ def test_constants_are_those_of_the_code():
     assert (
         WhisperEncoder.frame_rate,
         WhisperEncoder.window,
-    ) == (plan_module.FRAMES, plan_module.WINDOW)
+    ) == (counts.FRAME_RATE, plan_module.WINDOW)
     assert Settings().mask_probability == counts.MASKED
     config = json.loads((ROOT / "egs2/debian_l10n/mt1/mbart_small/config.json").read_text())
     assert SIZES["embedded"].language == LanguageSize.of(config)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from comsl.encoders.base import SpeechEncoder, valid
+from comsl.encoders.base import SpeechEncoder
+from comsl.sequences import valid
 
 STATE = 640  # samples a state
 

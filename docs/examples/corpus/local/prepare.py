@@ -8,9 +8,10 @@ from pathlib import Path
 
 from comsl.cli import command, corpus_parser, parse_corpus
 from comsl.corpora.dropped import Dropped, check_share, write_dropped
-from comsl.corpora.kaldi import atomic_dir, read_lines, write_dir
+from comsl.corpora.kaldi import write_dir
 from comsl.corpora.utterances import Utterance, make_sets, plain_name
 from comsl.errors import DataError
+from comsl.files import atomic_dir, read_lines
 
 
 def read_utterances(corpus: Path, lang: str) -> list[Utterance]:
