@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.common import machine, versions
 from comsl.dimensions import MBART_50, WHISPER
 from comsl.planning import counts
-from comsl.planning.counts import Clip, LanguageSize, Size, SpeechSize
-from comsl.planning.plan import BEAMS, COSTS, DECODED, FRAMES, read_costs
+from comsl.planning.counts import FRAME_RATE, Clip, LanguageSize, Size, SpeechSize
+from comsl.planning.plan import BEAMS, COSTS, DECODED, read_costs
 from comsl.planning.untrained import SPEECH_ENCODERS, TOP, configuration, write_language_model
 
 SECONDS, DEVIATION, SHORTEST, LONGEST = 5.0, 1.6, 1.5, 11.0  # of CoVoST 2's clips, about
@@ -85,7 +85,7 @@ def make_clips(number: int) -> list[Clip]:
     random = np.random.default_rng(0).gamma(shape, SECONDS / shape, number)
     lengths = np.clip(random, SHORTEST, LONGEST)
     return [
-        Clip(round(FRAMES * (s + 0.5)), round(SOURCE * s) + 2, round(TARGET * s) + 2)
+        Clip(round(FRAME_RATE * (s + 0.5)), round(SOURCE * s) + 2, round(TARGET * s) + 2)
         for s in lengths
     ]
 
@@ -107,7 +107,7 @@ def to_tensors(clips: list[Clip], width: int, device: str) -> dict:
 
     batch = {}
     sizes = {
-        "speech": [320 * (clip.frames - FRAMES // 2) for clip in clips],
+        "speech": [320 * (clip.frames - FRAME_RATE // 2) for clip in clips],
         "source": [clip.source for clip in clips],
         "target": [clip.target for clip in clips],
     }
@@ -224,7 +224,7 @@ def infer(size: str, folder: Path, batches: int, device: str) -> dict:
 
     model, _ = build(size, folder, "plain", False, device)
     model.eval()
-    sizes, clip = count(size), Clip(FRAMES * 5.5, SOURCE * SECONDS + 2, TARGET * SECONDS + 2)
+    sizes, clip = count(size), Clip(FRAME_RATE * 5.5, SOURCE * SECONDS + 2, TARGET * SECONDS + 2)
     speech = 0.1 * torch.randn(DECODED, 80000, device=device)
     lengths = torch.full((DECODED,), 80000, device=device)
 

@@ -58,7 +58,8 @@ def check(options: Options) -> None:
         raise DataError(f"--num_nodes {options['num_nodes']}: say by --ngpu how many GPUs each has")
     for name in FILES:
         _check_file(name, options[name])
-    _check_there("compare_with", options["compare_with"])
+    if options["dry_run"] == "false":  # else what came before wasn't made
+        _check_there("compare_with", options["compare_with"])
     if int(options["stop_stage"]) == 12 and not options["hf_repo"]:
         raise DataError("stage 12 needs --hf_repo, where it puts the model: name/model")
     read_search(Path(options["decode_config"]))
