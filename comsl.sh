@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The command `comsl` from a clone: ./comsl.sh translate FILE. The first use builds .venv.
-top=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$(readlink -f "$0")")
 # shellcheck source=path.sh
 . "$top/path.sh" || exit 1
-exec python -m comsl "$@"
+exec python -P -m comsl "$@" # -P: no modules from the user's folder

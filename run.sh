@@ -110,7 +110,8 @@ train() {
 # Faults in configurations are found before the first training runs.
 check_trainings() {
   python -m comsl.bin.check_trainings "$@" --whisper "$whisper_config" --override "$override" \
-    --text_pairs "$text_pairs" --raw "$raw" --sets "$pseudo_set $further_sets"
+    --text_pairs "$text_pairs" --target_lang "$target_lang" --test_set "$test_set" \
+    --raw "$raw" --sets "$pseudo_set $further_sets"
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.
@@ -288,9 +289,10 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
 fi
 
 if run_stage 9 "scores and report"; then
-  systems=(--system "comsl=$decoded") shown=("$decoded") trained=()
+  systems=(--system "comsl=$decoded") shown=("$decoded") trained=() tuned=
+  if [ -n "$whisper_config" ]; then tuned=whisper-fine-tuned; fi
   if $long_form; then systems+=(--system "comsl-long-form=$talks") && shown+=("$talks"); fi
-  for system in whisper-zero-shot whisper-fine-tuned cascade mt-true-transcript; do
+  for system in whisper-zero-shot $tuned cascade mt-true-transcript; do
     if [ -d "$exp/$system" ]; then systems+=(--system "$system=$exp/$system") && shown+=("$exp/$system"); fi
   done
   if [ "$frozen_phase" = some ]; then trained=(--experiment "$frozen"); fi

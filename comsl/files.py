@@ -42,7 +42,8 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # jobs may fetch one file
+    # Jobs may fetch one file at once; a name has 255 bytes, a letter up to four.
+    temporary = path.with_name(f".{path.name[-60:]}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)

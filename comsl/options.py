@@ -139,6 +139,8 @@ def _check_names(options: Options) -> None:
             raise DataError(
                 f"--{name} is the path of a folder, without spaces, not '{options[name]}'"
             )
+        if "JOB" in options[name]:
+            raise DataError(f"--{name} {options[name]}: JOB in it would become a job's number")
     if len({os.path.realpath(options[name]) for name in FOLDERS}) < len(FOLDERS):
         raise DataError("--datadir, --dumpdir and --expdir are three different folders")
 

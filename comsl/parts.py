@@ -158,7 +158,10 @@ def join(out: Path, num_jobs: int) -> None:
     }
     for name in sorted(files):  # arks come before the feats.scp that points to them
         _join_file(name, out, [part for part in parts if (part / name).is_file()])
-    shutil.rmtree(out / "parts")
+    joined = out / ".parts.joined"
+    shutil.rmtree(joined, ignore_errors=True)
+    (out / "parts").rename(joined)  # so that there are whole parts, or none
+    shutil.rmtree(joined)
 
 
 def _join_file(name: Path, out: Path, parts: list[Path]) -> None:

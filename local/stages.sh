@@ -72,7 +72,8 @@ to_make() {
     esac
     words+=("$word")
   done
-  exec {lock}>"$exp/logs/${out//\//_}.lock"
+  mkdir -p "$(dirname "$out")"
+  exec {lock}>"$(dirname "$out")/.$(basename "$out").lock"
   locks[$out]=$lock
   if ! flock -n "$lock"; then
     echo "$out: another run is at it, waiting for that"

@@ -298,6 +298,15 @@ def test_arrays_of_every_kind_are_the_same_speech() -> None:
     check_heard(heard(((32767 * soxr.resample(wave, RATE, 8000)).astype("int16"), 8000)), wave)
 
 
+def test_an_unknown_codec_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, speech(), RATE)
+    data = path.read_bytes()
+    path.write_bytes(data[:20] + b"\x34\x12" + data[22:])  # the WAV's format tag
+    with pytest.raises(DataError, match="its codec is not known"):
+        heard(path)
+
+
 @pytest.mark.parametrize(
     ("audio", "complaint"),
     [

@@ -60,8 +60,9 @@ def raw(tmp_path) -> Path:
     return tmp_path
 
 
-def translate(texts: list[str], langs: list[str]) -> list[str]:
+def translate(texts: list[str], langs: list[str], targets: list[str]) -> list[str]:
     assert set(langs) == {"fr"}
+    assert set(targets) == {"en"}
     return [TRANSLATIONS.get(text, f"Translation of {text}") for text in texts]
 
 
@@ -80,6 +81,23 @@ def test_what_is_in_dev_or_test_is_left_out_with_the_reason(raw):
     assert reasons.keys() == LEAKS.keys()
     for utterance, (_, reason) in LEAKS.items():
         assert reasons[utterance].startswith(reason)
+
+
+def test_where_targets_differ_each_translation_is_in_its_own(raw):
+    tables = kaldi.read_dir(raw / "untranslated")
+    keys = sorted(FRESH)
+    tables = {field: {key: table[key] for key in keys} for field, table in tables.items()}
+    tables["utt2target"] = {key: ("de", "en")[number % 2] for number, key in enumerate(keys)}
+    whole, dropped = pseudo.make_pseudo(
+        tables,
+        read_known(raw / "train", "dev test"),
+        lambda texts, langs, targets: list(map(": ".join, zip(targets, texts, strict=True))),
+        count_words,
+        "en",
+    )
+    assert not dropped
+    for key, target in whole["utt2target"].items():
+        assert whole["text.tgt"][key] == f"{target}: {FRESH[key]}"
 
 
 def test_sentences_are_compared_without_case_punctuation_and_spaces():

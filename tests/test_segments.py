@@ -13,6 +13,7 @@ from comsl.corpora import kaldi
 from comsl.corpora.audio import read_audio
 from comsl.corpora.segments import training_fault
 from comsl.corpora.synthesis import speak
+from comsl.evaluation.resegmentation import resegment
 
 # Of every set: recording, seconds from and to, transcript, translation. The recordings last 6 s.
 SEGMENTS = [
@@ -176,6 +177,25 @@ def test_talks_of_the_test_set_are_kept_whole(tmp_path):
         part = whole[round(16000 * float(start)) : round(16000 * float(end))]
         assert np.array_equal(part, read_audio(clips[key]))
     assert not list(data.glob("talks/train*"))
+
+
+def test_a_damaged_talk_is_left_out_with_its_segments(tmp_path):
+    """One is scored by the other; what of it could be cut out doesn't stay alone."""
+    folder, data = write_must_c(tmp_path), tmp_path / "data"
+    damaged = next(folder.rglob("tst-COMMON/wav/one*.wav"))
+    damaged.write_bytes(damaged.read_bytes()[: 5 * 32000])
+    done = prepare("must_c", folder, data, "en", "de")
+    assert done.returncode == 0, done.stderr
+    talks = data / "talks/tst-COMMON_en"
+    (talk,) = kaldi.read_table(talks / "wav.scp")
+    assert "two" in talk
+    segments = kaldi.read_table(talks / "segments")
+    assert segments.keys() == kaldi.read_table(data / "tst-COMMON_en/wav.scp").keys()
+    assert {value.split()[0] for value in segments.values()} == {talk}
+    assert ", of which it is, can't be used" in "".join(
+        p.read_text() for p in data.glob("dropped*")
+    )
+    assert resegment("Some words.", [], "en") == []
 
 
 def test_what_is_missing_or_of_another_length_is_one_line(tmp_path):

@@ -103,6 +103,23 @@ def test_segments_become_subtitles(url):
     assert shown in post(url, "subtitles", cues)
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"text": " "}, "segment 1: 1 to 2000 letters, please"),
+        ({"text": "a " * 1001}, "segment 1: 1 to 2000 letters, please"),
+        ({"start": 4}, "segment 1: from 4.0 to 3.0 s"),
+        ({"end": float("inf")}, "segment 1: from 1.5 to inf s"),
+    ],
+)
+def test_segments_that_cannot_be_shown_are_refused(url, change, complaint):
+    cues = {"segments": [{"start": 1.5, "end": 3, "text": "Again."} | change]}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(url, "subtitles", cues)
+    assert caught.value.code == 400
+    assert complaint in caught.value.read().decode()
+
+
 def post(url: str, path: str, content: dict) -> str:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/{path}", json.dumps(content).encode(), headers)

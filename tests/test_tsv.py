@@ -80,6 +80,30 @@ def test_made_sets_share_no_sentence_whatever_the_order(audio: Path) -> None:
     assert {name: set(read(again, "text.src", f"{name}_*")) for name in sets} == sets
 
 
+def test_a_test_pair_is_not_trained_on_in_the_other_direction(audio: Path) -> None:
+    rows = [
+        row
+        for n in range(120)
+        for row in (
+            [f"fr_a{n}.wav", "fr", f"Phrase {n}.", f"Sentence {n}.", "", "", "", "", "en"],
+            [f"it_a{n}.wav", "en", f"Sentence {n}.", f"Phrase {n}.", "", "", "", "", "fr"],
+        )
+    ]
+    table, out = write(audio / "t.tsv", rows, [*HEADER, "target_lang"]), audio / "data"
+    tsv.prepare(table, ["fr", "en"], "en fr", out, 8, 2, 1.0)
+    held_out = {
+        *read(out, "text.src", "test_*").values(),
+        *read(out, "text.tgt", "test_*").values(),
+    }
+    trained = {
+        *read(out, "text.src", "train_*").values(),
+        *read(out, "text.tgt", "train_*").values(),
+    }
+    assert len(held_out) > 20
+    assert len(trained) > 100
+    assert not held_out & trained
+
+
 def test_given_sets_stay_and_made_ones_avoid_them(audio: Path) -> None:
     rows = [
         [f"{n}.wav", "fr", text, english, split, "", "", ""]

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from comsl.cli import command, new_parser
-from comsl.corpora.sets import check_further_sets
-from comsl.errors import DataError
+from comsl.corpora.kaldi import validate_dir
+from comsl.corpora.sets import check_further_sets, check_test_set
 
 
 @command
@@ -25,12 +25,14 @@ def main() -> None:
         help="override files of the trainings that have speech, separated by blanks",
     )
     add("--text_pairs", default="", help="sentence pairs of the trainings that have speech")
+    add("--test_set", default="", help="test sets, of which the first must be there")
+    add("--target_lang", default="en", help="language of the translations, or all of them")
     add("--raw", type=Path, help="folder of sets (stage 2)")
     add("--sets", default="", help="further sets that a training reads, which must be there")
     args = parser.parse_args()
-    check_further_sets(args.raw, args.sets)
-    if args.text_pairs and not Path(args.text_pairs).is_dir():
-        raise DataError(f"--text_pairs: there is no folder {args.text_pairs}")
+    check_further_sets(args.raw, args.sets, args.target_lang)
+    if args.text_pairs:
+        validate_dir(args.text_pairs, audio=False)
 
     from comsl.baselines.whisper_task import WhisperTask
     from comsl.training.task import ComSLTask
@@ -41,6 +43,7 @@ def main() -> None:
         if training.speech_encoder:  # not the language model's
             training = _parse(ComSLTask, config, *overrides)
             training.text_pairs = args.text_pairs
+            check_test_set(args.raw, args.test_set)
         ComSLTask.check(training)
     if args.whisper:
         WhisperTask.check(_parse(WhisperTask, args.whisper))

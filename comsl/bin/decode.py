@@ -58,6 +58,8 @@ def main() -> None:
                 translator.check(waves)
         for suffix, (task, tables) in inputs.items():
             decode(translator, task, tables, sets, args, part, job, suffix)
+        for journal in part.glob("*.jsonl"):  # kept until all tasks are done: some may be left
+            journal.unlink()
 
     folders = [folder / name for folder in (args.raw, args.transcripts) if folder for name in sets]
     make_part(args, [model, *folders], work)
@@ -93,7 +95,7 @@ def decode(
         task,
         [tables[name][utterance] for name, utterance in utterances],
         [sets[name] for name, _ in utterances],
-        journal := part / f"text.{suffix}.jsonl",
+        part / f"text.{suffix}.jsonl",
         args.batch_size,
         [targets[name][utterance] for name, utterance in utterances],
         **{name: getattr(args, name) for name in SEARCH if name in args},
@@ -105,7 +107,6 @@ def decode(
             if owner == name
         }
         write_table(part / name / f"text.{suffix}", table)
-    journal.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def speeds(text: str) -> list[float]:
         factors = [0.0]
     if any(not 0.5 <= factor <= 2 for factor in factors):
         raise DataError(f"--speed_factors '{text}': numbers from 0.5 to 2, please")
+    if len({f"{factor:g}" for factor in factors}) < len(factors):
+        raise DataError(f"--speed_factors '{text}': one of them is there twice")
     return [factor for factor in factors if factor != 1]
 
 

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--held_out", required=True, help='sets in it, such as "dev test"')
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     args = parser.parse_args()
+    kaldi.validate_dir(args.pairs, audio=False)
     known = read_held_out(args.raw, args.held_out)
     dropped: list[Dropped] = []
     number = kaldi.write_rows(args.out, usable(args.pairs, args.raw / "train", known, dropped))

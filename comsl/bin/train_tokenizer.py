@@ -9,6 +9,7 @@ from pathlib import Path
 
 from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import read_table
+from comsl.errors import DataError
 
 
 @command
@@ -21,6 +22,10 @@ def main() -> None:
     parser.add_argument("--vocab_size", type=int, default=8000, help="SentencePiece pieces")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
+    try:
+        size = json.loads(args.config.read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{args.config}: no JSON: {error}") from None
 
     import sentencepiece
     from transformers import MBartConfig
@@ -48,7 +53,7 @@ def main() -> None:
     tokenizer = Tokenizer(args.out)
     if tokenizer.add_missing(args.langs.split()):
         tokenizer.backend.save_pretrained(args.out)
-    config = MBartConfig(**json.loads(args.config.read_text()), vocab_size=len(tokenizer))
+    config = MBartConfig(**size | {"vocab_size": len(tokenizer)})
     config.save_pretrained(args.out)
     print(f"{len(tokenizer)} tokens -> {args.out}")
 

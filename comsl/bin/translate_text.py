@@ -6,7 +6,6 @@ listed in dropped.tsv with the reason.
 
 import argparse
 import logging
-from functools import partial
 from pathlib import Path
 
 from comsl.cli import command, new_parser
@@ -69,7 +68,9 @@ def translate(model: Path, device: str, tables: dict, known, part: Path) -> None
     whole, dropped = pseudo.make_pseudo(
         tables,
         known,
-        partial(generate, translator, "mt", path=journal),
+        lambda texts, langs, targets: generate(
+            translator, "mt", texts, langs, journal, targets=targets
+        ),
         translator.tokenizer.lengths,
         translator.target_lang,
     )

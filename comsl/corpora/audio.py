@@ -65,6 +65,8 @@ def _decode(path: Path | BinaryIO, skip_damaged: bool) -> Iterator[tuple[int, np
         stream = container.streams.best("audio")
         if stream is None:
             raise DataError(f"no audio in {_name(path)}")
+        if stream.codec_context is None:
+            raise DataError(f"{_name(path)} can't be read: its codec is not known")
         stream.codec_context.thread_count = 1  # threads wouldn't survive a fork
         if stream.codec_context.name == "flac":  # else a damaged frame would be noise
             stream.codec_context.options = {"err_detect": "crccheck+explode"}

@@ -107,13 +107,13 @@ def prepare(
         for lang in langs
     }
     jobs = [
-        _job(lang, lang, settings.common_voice, SETS, tables[lang],
+        _job(lang, lang, settings.common_voice, SETS, tables[lang], settings.targets,
              partial(_make_translated, settings, lang, tables[lang]))
         for lang in langs
     ]  # fmt: skip
     if later:
         jobs += [
-            _job(f"untranslated_{lang}", lang, later, ("untranslated",), tables[lang],
+            _job(f"untranslated_{lang}", lang, later, ("untranslated",), tables[lang], (),
                  partial(_make_untranslated, settings.out, later, lang, _first(tables[lang])))
             for lang in langs if lang in pseudo_langs
         ]  # fmt: skip
@@ -141,10 +141,11 @@ def _job(
     source: Path,
     sets: tuple[str, ...],
     tables: Tables,
+    targets: tuple[str, ...],
     make: Callable[[], Content],
 ) -> Job:
     """Sets of a language from the Common Voice in `source`, whose archives may be gone when they
-    are made: its name is what counts."""
+    are made: its name is what counts. Where there are several targets, ids have theirs in them."""
 
     def check() -> None:
         common_voice.locate(source, lang)
@@ -154,7 +155,8 @@ def _job(
 
     folders = tuple(folder_name(set_name, lang) for set_name in sets)
     files = [table for files in tables.values() for table in files]
-    return Job(name, folders, made.describe({"source": source.name}, files), check, make)
+    values = {"source": source.name} | ({"targets": "several"} if len(targets) > 1 else {})
+    return Job(name, folders, made.describe(values, files), check, make)
 
 
 def find_tables(folder: Path, lang: str, target: str = "en") -> list[Path]:

@@ -29,7 +29,8 @@ def check_share(where: Path, dropped: list[Dropped], total: int, max_dropped: fl
         worst = sorted(dropped, key=lambda item: -times[item.reason])[:3]
         raise DataError(
             f"{where}: {len(dropped)} of {total} utterances can't be used, more than the"
-            f" {max_dropped:.0%} of --max_dropped: {', '.join(map(str, worst))} ..."
+            f" {max_dropped:.0%} of --max_dropped (of stage 1: --local_data_opts): "
+            f"{', '.join(map(str, worst))} ..."
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comsl.corpora.dropped import Dropped
-from comsl.corpora.kaldi import Row, Tables, iter_table, read_dir, read_rows, rows_of
+from comsl.corpora.kaldi import TARGETS, Row, Tables, iter_table, read_dir, read_rows, rows_of
 from comsl.corpora.text import letters
 from comsl.errors import DataError
 
@@ -37,8 +37,14 @@ def read_held_out(raw: Path, held_out: str) -> HeldOut:
     for folder in held_out_folders(raw, held_out):
         name, tables = folder.name, read_dir(folder)
         known.utterances.update(dict.fromkeys(tables["utt2lang"], name))
-        known.transcripts.update((letters(text), name) for text in tables["text.src"].values())
-        known.translations.update((letters(text), name) for text in tables["text.tgt"].values())
+        sides = [
+            {letters(text): name for text in tables[field].values()}
+            for field in ("text.src", "text.tgt")
+        ]
+        if TARGETS in tables:  # a reference may be the transcript of the other direction
+            sides = [sides[0] | sides[1]] * 2
+        known.transcripts.update(sides[0])
+        known.translations.update(sides[1])
     return known
 
 

@@ -5,25 +5,31 @@ from collections.abc import Callable
 
 from comsl.corpora.dropped import Dropped
 from comsl.corpora.held_out import HeldOut, repeats, without
-from comsl.corpora.kaldi import Tables, check_text
+from comsl.corpora.kaldi import TARGETS, Tables, check_text
 from comsl.errors import DataError
 
 MAX_TOKENS = 128  # a longer translation goes on and on, and is left out
 
-# (texts, their languages) -> translations, and lengths in tokens
-Translate = Callable[[list[str], list[str]], list[str]]
+# (texts, their languages, languages to translate into) -> translations
+Translate = Callable[[list[str], list[str], list[str]], list[str]]
+# (texts, their languages) -> lengths in tokens
 Measure = Callable[[list[str], list[str]], list[int]]
 
 
 def make_pseudo(
     tables: Tables, known: HeldOut, translate: Translate, measure: Measure, target_lang: str
 ) -> tuple[Tables, list[Dropped]]:
-    """The tables of a transcribed set with `text.tgt`, and the utterances left out of it."""
+    """The tables of a transcribed set with `text.tgt`, and the utterances left out of it.
+
+    target_lang: of the translations, where the set has no `utt2target`.
+    """
     tables, dropped = without(tables, repeats(tables, known))
     sources = tables["text.src"]
     texts, langs = list(sources.values()), [tables["utt2lang"][key] for key in sources]
-    translations = translate(texts, langs)
-    written = measure(translations, [target_lang] * len(translations))
+    known_targets = tables.get(TARGETS, {})
+    targets = [known_targets.get(key, target_lang) for key in sources]
+    translations = translate(texts, langs, targets)
+    written = measure(translations, targets)
     lengths = list(map(max, measure(texts, langs), written))
     reasons = {
         key: bad_translation(text, length) or known.reason(key, sources[key], text)

@@ -16,6 +16,7 @@ from comsl.corpora.archives import only, unpacked
 from comsl.corpora.by_language import Content, Job, Output, make_all, make_usable, text_fault
 from comsl.corpora.columns import clean
 from comsl.corpora.dropped import Dropped
+from comsl.corpora.kaldi import Tables
 from comsl.corpora.sets import TRAIN, folder_name, rank
 from comsl.corpora.text import letters
 from comsl.corpora.utterances import Utterance, plain_name, stretch_name
@@ -155,13 +156,42 @@ def _make(layout: Layout, source: Source, out: Output) -> Content:
             utterances += _utterances(ours, source.lang, segments, files, seen, dropped)
         whole = {talk.id: talk for item in utterances if (talk := _talk(item))}
         sets = make_usable(out, source.path, [*utterances, *whole.values()], dropped)
-    if lost := [name for name in sizes if name not in sets]:
+    _drop_incomplete(sets, utterances, dropped)
+    if lost := [name for name in sizes if not sets.get(name, {}).get("utt2lang")]:
         raise DataError(f"{source.path}: nothing for {lost[0]}")
     for item in utterances:
         name = folder_name(f"{TALKS}/{item.set}", item.lang)
         if name in sets and item.id in sets[folder_name(item.set, item.lang)]["utt2lang"]:
             sets[name]["segments"][item.id] = f"{_talk(item).id} {item.start:.3f} {item.end:.3f}"
     return Content(sets, dropped, sizes)
+
+
+def _drop_incomplete(
+    sets: dict[str, Tables], utterances: Sequence[Utterance], dropped: list[Dropped]
+) -> None:
+    """Leave out of a test set the segments of a recording that can't be used whole, and recordings
+    of which no segment is left: each is scored by the other."""
+    used = set()
+    for item in utterances:
+        if not (talk := _talk(item)):
+            continue
+        segments = sets.get(folder_name(item.set, item.lang), {})
+        if item.id not in segments.get("utt2lang", {}):
+            continue
+        if talk.id in sets.get(folder_name(talk.set, item.lang), {}).get("utt2lang", {}):
+            used.add(talk.id)
+        else:
+            _remove(segments, item.id)
+            dropped.append(Dropped(item.id, item.lang, f"{talk.id}, of which it is, can't be used"))
+    for name, tables in sets.items():
+        if name.startswith(f"{TALKS}/"):
+            for talk in tables["utt2lang"].keys() - used:
+                _remove(tables, talk)
+
+
+def _remove(tables: Tables, utterance: str) -> None:
+    for table in tables.values():
+        table.pop(utterance, None)
 
 
 def read_segments(

@@ -8,6 +8,7 @@ language given the set's name is what stands before it.
 import logging
 from pathlib import Path
 
+from comsl.corpora.kaldi import TARGETS
 from comsl.errors import DataError
 from comsl.languages import language
 
@@ -54,13 +55,26 @@ def sets_in(data: Path, lang: str) -> list[str]:
     )
 
 
-def check_further_sets(raw: Path, names: str) -> None:
-    """DataError: `raw` lacks a set that a training is to read beside `train`."""
+def check_test_set(raw: Path, names: str) -> None:
+    """DataError: `raw` has the first test set in no language."""
+    for name in names.split()[:1]:
+        if not any(raw.glob(f"{name}_*/")):
+            raise DataError(f"there is no set {raw / name}_<language>: correct --test_set")
+
+
+def check_further_sets(raw: Path, names: str, target_lang: str) -> None:
+    """DataError: `raw` lacks a set that a training is to read beside `train`, or the set lacks the
+    languages of its translations, where there are several."""
     for name in names.split():
         if not (raw / name).is_dir():
             raise DataError(
                 f"there is no set {raw / name}: correct --pseudo_set or --further_sets, or have"
                 " stage 1 make it"
+            )
+        if target_lang.split()[1:] and not (raw / name / TARGETS).is_file():
+            raise DataError(
+                f"{raw / name / TARGETS}: no such file; it says into which of '{target_lang}' each"
+                " utterance is translated"
             )
 
 

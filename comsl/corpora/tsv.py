@@ -209,11 +209,12 @@ def _is_given(row: dict[str, str], utterance: Utterance) -> bool:
 
 
 def _sentences(utterance: Utterance) -> Iterator[tuple[str, str]]:
-    """What may not be in two sets: transcripts in a language, translations in any."""
+    """What may not be in two sets: a transcript; a translation, which may be a transcript of the
+    other direction where there are several target languages."""
     if utterance.text:
         yield utterance.lang, letters(utterance.text)
     if utterance.translation:
-        yield f"translation {utterance.target}", letters(utterance.translation)
+        yield utterance.target or "translation", letters(utterance.translation)
 
 
 def _check_sets(table: Path, sets: Collection[str], langs: list[str]) -> None:

@@ -17,6 +17,8 @@ def resegment(text: str, references: Sequence[str], lang: str) -> list[str]:
             "scoring whole talks needs mweralign (GPL, so not installed with the rest):"
             " pip install mweralign==1.4.1"
         ) from None
+    if not references:  # mweralign would crash
+        return []
     spaced = language(lang).spaced
     lines = [_words(reference, spaced) for reference in references]
     pieces = align_texts("\n".join(lines), _words(text, spaced)).split("\n")

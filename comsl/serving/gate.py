@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from comsl.serving.metrics import Metrics
 
 GUARDED = ("/v1/", "/metrics")
+AUDIO = ("/v1/audio/translations", "/v1/audio/transcriptions")  # which are counted
 
 
 class Gate:
@@ -40,7 +41,7 @@ class Gate:
             return message
 
         async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start" and path.startswith("/v1/audio/"):
+            if message["type"] == "http.response.start" and path in AUDIO:
                 self.metrics.answered(path, message["status"], time.monotonic() - started)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 await send(message | {"more_body": True})

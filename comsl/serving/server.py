@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -34,6 +35,7 @@ POLICY = (  # the page loads nothing from elsewhere
 FORMATS = Literal["json", "text", "srt", "vtt", "verbose_json"]
 TASKS = {"st": "translate", "asr": "transcribe"}  # as OpenAI calls them
 WHISPER_1 = "whisper-1"  # what OpenAI calls Whisper
+LONGEST_TEXT = 2000  # letters of a segment: half a minute of speech has a third of it
 HTTP_GONE = 499  # nginx's status for a client that has gone away; nobody sees it but the metrics
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,14 @@ class Cues(BaseModel):
 
     segments: list[Segment]
     format: Literal["srt", "vtt"] = "srt"
+
+    def check(self) -> None:
+        """DataError: a segment has no text, too much of it, or no time to be shown at."""
+        for number, segment in enumerate(self.segments, start=1):
+            if not segment.text.strip() or len(segment.text) > LONGEST_TEXT:
+                raise DataError(f"segment {number}: 1 to {LONGEST_TEXT} letters, please")
+            if not 0 <= segment.start <= segment.end < inf:
+                raise DataError(f"segment {number}: from {segment.start} to {segment.end} s")
 
 
 class Service:
@@ -189,8 +199,9 @@ def _route_rest(app: FastAPI, service: Service, needs_key: bool) -> None:
         return {"object": "list", "data": names}
 
     @app.post("/v1/subtitles")
-    async def write_subtitles(cues: Cues) -> PlainTextResponse:
+    def write_subtitles(cues: Cues) -> PlainTextResponse:  # in a thread: it computes
         """Segments as a file of subtitles; an extension."""
+        cues.check()
         return PlainTextResponse(subtitles.render(cues.segments, cues.format))
 
     @app.get("/health")

@@ -55,7 +55,8 @@ def render(segments: list[Segment], form: str) -> str:
 def _parts(segment: Segment) -> Iterator[Cue]:
     """A segment as cues that are neither too long nor too wide."""
     words, seconds = _words(segment.text), segment.end - segment.start
-    number = min(ceil(seconds / LONGEST), len(words))
+    widest = ceil(sum(map(_width, words)) / (LINES * LINE))
+    number = min(max(ceil(seconds / LONGEST), widest), len(words))
     while any(len(lines) > LINES for lines in map(_lines, _divide(words, number))):
         number += 1
     texts = list(map(_lines, _divide(words, number)))

@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
+for option in recipe langs local_data_opts datadir dumpdir expdir tag override train_config decode_config test_set; do
+  case " $* " in *" --$option "*) echo "error: the report of the splits can't follow --$option: leave it out" >&2 && exit 1 ;; esac
+done
 folds=()
 for fold in 0 1 2; do
   recipe=asterisk split=()
