@@ -46,7 +46,7 @@ def _flatten(path: Path, value, key: str = "") -> list[tuple[str, object]]:
     """The values of nested settings with their dotted keys."""
     if isinstance(value, list):
         raise DataError(f"{path}: {key or 'an option'} is a list: only single values can change")
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or (key and not value):
         return [(key, value)]
     inner = [_flatten(path, item, f"{key}.{name}".lstrip(".")) for name, item in value.items()]
     return [pair for pairs in inner for pair in pairs]

@@ -61,7 +61,7 @@ corpus_folders() (
 # `made OUT` then says that it is whole. Two runs at once share the work: the second waits for the first.
 declare -A locks
 to_make() {
-  local out=$1 word words=() group='' status=0
+  local out=$1 word words=() group='' status=0 root
   new=$out
   if $dry_run; then return; fi
   for word in "${@:2}"; do
@@ -72,8 +72,11 @@ to_make() {
     esac
     words+=("$word")
   done
-  mkdir -p "$(dirname "$out")"
-  exec {lock}>"$(dirname "$out")/.$(basename "$out").lock"
+  for root in "$datadir" "$dumpdir" "$expdir"; do
+    if [[ $out == "$root"/* ]]; then break; fi
+  done
+  mkdir -p "$root/.locks" # not in the experiment's folder: others may share what is made
+  exec {lock}>"$root/.locks/${out//\//_}"
   locks[$out]=$lock
   if ! flock -n "$lock"; then
     echo "$out: another run is at it, waiting for that"

@@ -47,6 +47,10 @@ def test_speech_is_what_the_configuration_says(tmp_path, encoder, speech, blocks
         *("raw/dev/source_shape", "raw/dev/target_shape", "states/dev/speech_shape")
     ]
     assert values(words, "--speech_encoder_conf") == blocks
+    other = write(tmp_path / "other.yaml", speech_encoder="hubert")
+    changed = write(tmp_path / "override.yaml", speech_encoder=encoder)
+    words = espnet_words(["--config", other, "--override", changed, *SETS])
+    assert values(words, DATA)[0] == speech
 
 
 def test_overrides_count_where_they_stand(tmp_path):

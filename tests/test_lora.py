@@ -105,6 +105,12 @@ def test_the_teacher_is_what_training_began_with(tiny_lm, spoken):
         assert step(model, spoken).keys() == model.state_dict().keys()
 
 
+def test_a_part_without_settings_of_its_own_has_the_usual_ones(tiny_lm):
+    plain, usual = (build(tiny_lm, {"language_model": s}) for s in ({}, {"rank": 16}))
+    assert plain.state_dict().keys() == usual.state_dict().keys()
+    assert any("lora_" in name for name in plain.state_dict())
+
+
 def test_activation_checkpointing_changes_no_gradient(tiny_lm, spoken):
     settings = {"dims": DIMS, "trainable_blocks": None}
     plain = step(build(tiny_lm, BOTH, speech_encoder_conf=settings), spoken)

@@ -24,7 +24,12 @@ from comsl.inference import (
 )
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
-from comsl.training.trainer import added_statistics, keep_checkpoint, restore_checkpoint
+from comsl.training.trainer import (
+    added_statistics,
+    keep_checkpoint,
+    restore_checkpoint,
+    whole_updates,
+)
 
 DIMS = {"n_mels": 80, "n_ctx": 1500, "n_state": 16, "n_head": 2, "n_layer": 2}
 
@@ -307,6 +312,11 @@ def test_a_checkpoint_of_another_configuration_is_refused(data, tiny_lm, tmp_pat
         load_model(tmp_path / "run" / "1epoch.pth")
     with pytest.raises(DataError, match="no such file"):
         load_model(tmp_path / "absent.pth")
+
+
+def test_an_epoch_ends_with_a_whole_update():
+    assert list(whole_updates(range(7), 3)) == [0, 1, 2, 3, 4, 5]
+    assert list(whole_updates(range(4), 1)) == [0, 1, 2, 3]
 
 
 def test_polynomial_schedule():

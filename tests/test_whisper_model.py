@@ -96,6 +96,17 @@ def test_loss_and_gradient_are_those_of_openai_whispers_forward(weights, trainin
         assert error < 1e-3 * parameter.grad.norm(), name
 
 
+def test_an_utterance_without_a_transcript_is_translated_alone(weights, monkeypatch):
+    """It teaches nothing about transcripts."""
+    model = build(weights, w_st=0.5, w_asr=0.5)
+    lang, _, translation = TEXTS[0]
+    monkeypatch.setattr(f"{__name__}.TEXTS", [(lang, "", translation)])
+    loss, stats, _ = model(**batch_of([0]))
+    expected = plain_loss(model, 0, "st", 0.0)
+    torch.testing.assert_close(loss, 0.5 * expected)
+    assert stats["ce_asr"] == 0
+
+
 def test_an_utterance_is_the_same_alone_and_in_any_batch(weights):
     model = build(weights, w_asr=1.0)
     together = model.translate(**batch_of([0, 1, 2, 3]))

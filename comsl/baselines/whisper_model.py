@@ -16,7 +16,7 @@ from comsl.encoders.whisper import attend
 from comsl.errors import DataError
 from comsl.model.language_model import Head
 from comsl.model.objectives.likelihood import Group, likelihood
-from comsl.sequences import Sequences
+from comsl.sequences import Sequences, has_transcript
 
 PROMPT = 4  # tokens: start, language, task, <|notimestamps|>
 
@@ -100,7 +100,7 @@ class WhisperModel(AbsESPnetModel):
         loss = loss / len(source)
         stats = {name: value / len(source) for name, value in terms.items()}
         for task, group in groups.items():
-            stats[f"ce_{task}_token"] = terms[f"ce_{task}"] / len(group.labels)
+            stats[f"ce_{task}_token"] = terms[f"ce_{task}"] / max(1, len(group.labels))
         stats["loss"] = loss.detach().clone()  # ESPnet divides the loss in place by accum_grad
         return loss, *force_gatherable((stats, len(source)), loss.device)
 
@@ -135,10 +135,12 @@ class WhisperModel(AbsESPnetModel):
     def score(self, task: str, code: Tensor, tokens: Sequences, heard: Heard) -> Group:
         """Teacher-forced decoder states of all tokens (B, L) but their language code.
 
-        code (B, 1): the language that is spoken.
+        code (B, 1): the language that is spoken. An utterance without a transcript has none in ASR.
         """
         states = self.decode(task, code, tokens.values[:, 1:-1], heard)
         scored = tokens.mask[:, 1:]
+        if task == "asr":
+            scored = scored & has_transcript(tokens)[:, None]
         return Group({task: states[scored]}, tokens.values[:, 1:][scored])
 
     def decode(self, task: str, code: Tensor, text: Tensor, heard: Heard) -> Tensor:

@@ -18,9 +18,10 @@ class WhisperTokenizer:
 
     def encode(self, text: str, lang: str) -> list[int]:
         """`[<|code|>, tokens of text, <|endoftext|>]`; as in Whisper's own transcripts, words begin
-        with their space, the first one too. DataError: unknown language."""
+        with their space, the first one too. An empty text has no token. DataError: unknown
+        language."""
         row = language(lang)
-        space = " " if row.spaced else ""
+        space = " " if row.spaced and text.strip() else ""
         # Ordinary: text that spells a special token isn't one.
         ids = self.backend.encoding.encode_ordinary(space + text.strip())
         return [self.backend.to_language_token(row.whisper), *ids, self.eos_id]

@@ -4,7 +4,7 @@ Several splits of a corpus (folds) may share the work: the test sets of all are 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import yaml
 
 from comsl.corpora.kaldi import read_table
 from comsl.corpora.sets import folder_name
+from comsl.corpora.targets import source_of
 from comsl.errors import DataError
 from comsl.evaluation.curves import read_run
 from comsl.evaluation.rows import above
@@ -71,12 +72,13 @@ def references(folds: Sequence[Fold], split: str, langs: Sequence[str]) -> list[
 
 def pool(parts: Sequence[Texts]) -> Texts:
     """The texts of all folds, by language. DataError: an utterance in two of them."""
-    whole: Texts = {lang: {} for lang in parts[0]}
+    whole: Texts = {}
     for part in parts:
-        for lang, texts in whole.items():
-            if repeated := sorted(texts.keys() & part[lang].keys()):
+        for lang, texts in part.items():
+            known = whole.setdefault(lang, {})
+            if repeated := sorted(known.keys() & texts.keys()):
                 raise DataError(f"utterance '{repeated[0]}' is in the test sets of two folds")
-            texts.update(part[lang])
+            known.update(texts)
     return whole
 
 
@@ -96,18 +98,19 @@ def read_row(
         if not outputs:
             raise DataError(f"{folder / decode}: nothing is decoded here (stage 7)")
         texts.append(outputs[0].texts)
-        for lang, reference in part.items():
-            nll |= read_nll(folder / decode / folder_name(split, lang) / "nll.st", reference)
+        for lang in dict.fromkeys(map(source_of, part)):
+            utterances = {key for name in part if source_of(name) == lang for key in part[name]}
+            nll |= read_nll(folder / decode / folder_name(split, lang) / "nll.st", utterances)
         costs.append(read_cost(folder))
     output = Output(label, "st", folds[0].experiments / name / decode, pool(texts))
     similarity = [fold.experiments / name / "report" / "similarity.json" for fold in folds]
     return Row(name, output, nll, costs, read_similarity(similarity, split))
 
 
-def read_nll(path: Path, reference: Mapping[str, str]) -> dict[str, tuple[float, int]]:
+def read_nll(path: Path, utterances: set[str]) -> dict[str, tuple[float, int]]:
     """What `comsl.bin.likelihood` wrote. DataError: it is of other utterances."""
     table = {key: value.split() for key, value in read_table(path).items()}
-    if odd := sorted(table.keys() ^ reference.keys()):
+    if odd := sorted(table.keys() ^ utterances):
         raise DataError(f"{path}: only this or the reference has '{odd[0]}'; decode the set again")
     return {key: (float(loss), int(tokens)) for key, (loss, tokens) in table.items()}
 

@@ -292,12 +292,14 @@ class ComSLModel(AbsESPnetModel):
         self, branches: dict[str, Branch], teacher: tuple[torch.Tensor, Head] | None
     ) -> list[Group]:
         """Decoder states of the scored tokens of every branch, by one call of the decoder."""
-        tokens = stack([branch.tokens for branch in branches.values()])
-        memory = stack([branch.memory for branch in branches.values()])
-        states = self.language_model.decode(tokens, memory).chunk(len(branches))
+        passes = {name: branch for name, branch in branches.items() if name != "st_alone"}
+        tokens = stack([branch.tokens for branch in passes.values()])
+        memory = stack([branch.memory for branch in passes.values()])
+        chunks = self.language_model.decode(tokens, memory).chunk(len(passes))
+        states = dict(zip(passes, chunks, strict=True))
         scored = {
-            name: state[:, : branch.scored.size(1)][branch.scored]
-            for state, (name, branch) in zip(states, branches.items(), strict=True)
+            name: states[name.removesuffix("_alone")][:, : branch.scored.size(1)][branch.scored]
+            for name, branch in branches.items()
         }
         groups = []
         for names in SAME_TOKENS:

@@ -54,11 +54,11 @@ def check_lora(conf: Mapping[str, Mapping]) -> None:
 def add_lora(model: nn.Module, conf: Mapping[str, Mapping]) -> None:
     """Add it to parts of a ComSLModel, of the speech encoder to the blocks that would train. From
     then on the state dict holds what trains alone. DataError: no layer of a part is meant."""
-    if settings := conf.get("language_model"):
+    if "language_model" in conf:  # perhaps with no settings of its own
         language_model = model.language_model
-        Lora(**settings).add_to(language_model, language_model.lora_targets)
-    if (settings := conf.get("speech_encoder")) and model.speech_encoder is not None:
-        model.speech_encoder.train_only_added(Lora(**settings).add_to)
+        Lora(**conf["language_model"]).add_to(language_model, language_model.lora_targets)
+    if "speech_encoder" in conf and model.speech_encoder is not None:
+        model.speech_encoder.train_only_added(Lora(**conf["speech_encoder"]).add_to)
     for name, part in model.named_children():
         total = sum(parameter.numel() for parameter in part.parameters())
         trained = sum(p.numel() for p in part.parameters() if p.requires_grad)

@@ -39,7 +39,7 @@ def espnet_words(words: Sequence[str]) -> list[str]:
             ours[word] = pending.pop(0)
     for word, file in pairwise(theirs):
         if word == "--config":
-            theirs += _speech_words(read_settings(Path(file)), ours)
+            theirs += _speech_words(_settings(Path(file), overrides), ours)
             break
     if config := ours.get("--further_phase"):
         theirs += _further_words(Path(config), overrides)
@@ -91,11 +91,17 @@ def _data(side: str, value: str) -> list[str]:
     return [f"--{side}_data_path_and_name_and_type", value]
 
 
-def _further_words(config: Path, overrides: list[Path]) -> list[str]:
-    """What says how long that training would be, for the task (`comsl.training.updates`)."""
+def _settings(config: Path, overrides: list[Path]) -> dict:
+    """Those of a configuration, changed by the files on top of it."""
     settings = read_settings(config)
     for file in overrides:
         settings |= read(file)
+    return settings
+
+
+def _further_words(config: Path, overrides: list[Path]) -> list[str]:
+    """What says how long that training would be, for the task (`comsl.training.updates`)."""
+    settings = _settings(config, overrides)
     known = {name: settings[name] for name in LENGTH if settings.get(name) is not None}
     return [
         word

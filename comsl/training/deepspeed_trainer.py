@@ -22,7 +22,7 @@ from torch import distributed
 from torch.nn import Parameter
 
 from comsl.errors import DataError
-from comsl.training.trainer import ComSLTrainer, ComSLTrainerOptions
+from comsl.training.trainer import ComSLTrainer, ComSLTrainerOptions, whole_updates
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter
 
@@ -86,8 +86,9 @@ class ComSLDeepSpeedTrainer(ComSLTrainer):
         )
         optimizer.engine.train()
         # Every process has a share of every batch: all end together.
+        batches = whole_updates(iterator, options.accum_grad)
         for number, (utt_id, batch) in enumerate(
-            reporter.measure_iter_time(iterator, "iter_time"), 1
+            reporter.measure_iter_time(batches, "iter_time"), 1
         ):
             batch = to_device(batch | {"utt_id": utt_id}, device)
             with reporter.measure_time("forward_time"):

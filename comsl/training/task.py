@@ -30,7 +30,7 @@ from comsl.model.composite import ComSLModel
 from comsl.options import check_gpus
 from comsl.tokenizer import Tokenizer
 from comsl.training.batch_sampler import BucketBatchSampler, is_in_buckets
-from comsl.training.command_line import TEXTS, espnet_words
+from comsl.training.command_line import espnet_words, texts_of
 from comsl.training.fitting import train_fitting
 from comsl.training.preprocessor import ComSLPreprocessor
 from comsl.training.scheduler import PolynomialDecayLR
@@ -178,6 +178,13 @@ class ComSLTask(AbsTask):
             raise DataError("text_pairs and w_text (model_conf) need each other: set both, or none")
         if args.text_pairs and not args.num_iters_per_epoch:
             raise DataError("text_pairs: set num_iters_per_epoch, half of which are their batches")
+        if args.text_pairs and args.auto_batch:
+            raise DataError("text_pairs: not with auto_batch, which would change updates' kinds")
+        if args.text_pairs and args.use_deepspeed and args.accum_grad % 2:
+            raise DataError(
+                "text_pairs: DeepSpeed moves all weights at every update, which must have speech"
+                " too: make accum_grad even"
+            )
         return settings.statistics
 
     @classmethod
@@ -247,7 +254,7 @@ class ComSLTask(AbsTask):
         folder, number = args.text_pairs, args.num_iters_per_epoch
         text = {
             "data_path_and_name_and_type": [
-                (f"{folder}/{file}", name, "text") for file, name in TEXTS.items()
+                (f"{folder}/{file}", name, "text") for file, name in texts_of(Path(folder)).items()
             ],
             "shape_files": [f"{folder}/source_shape", f"{folder}/target_shape"],
             "num_iters_per_epoch": number // 2,
@@ -268,8 +275,8 @@ class ComSLTask(AbsTask):
             return super().build_sequence_iter_factory(args, iter_options, mode)
         smallest, share = args.min_batch_size, slice(None)
         if iter_options.distributed:
-            smallest = distributed.get_world_size()
-            share = slice(distributed.get_rank(), None, smallest)
+            world = distributed.get_world_size()
+            smallest, share = max(smallest, world), slice(distributed.get_rank(), None, world)
         sampler = BucketBatchSampler(iter_options.batch_bins, shapes, smallest, share)
         logging.info("[%s] %d batches: %s", mode, len(sampler), sampler)
         # In training any utterance may become this process's, from epoch to epoch.

@@ -3,12 +3,14 @@
 import argparse
 import dataclasses
 import functools
+import itertools
 import logging
 import operator
 import os
 import resource
 import shutil
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -74,6 +76,12 @@ class ComSLTrainer(Trainer):
         )
 
     @classmethod
+    def train_one_epoch(cls, iterator, options, **others) -> bool:
+        """ESPnet's, on whole updates."""
+        batches = whole_updates(iterator, options.accum_grad)
+        return super().train_one_epoch(iterator=batches, options=options, **others)
+
+    @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
         """Stats as ESPnet's; then ours. ESPnet overwrites the checkpoint right after this."""
         super().validate_one_epoch(model, iterator, reporter, options, distributed_option)
@@ -86,6 +94,14 @@ class ComSLTrainer(Trainer):
         reporter.next()
         if not distributed_option.distributed or distributed_option.dist_rank == 0:
             keep_checkpoint(Path(options.output_dir))
+
+
+def whole_updates[Batch](batches: Iterable[Batch], accum_grad: int) -> Iterator[Batch]:
+    """An epoch's batches but those that its end leaves too few of for an update: their gradients
+    would be added to the next epoch's, unless it begins with a resume."""
+    for update in itertools.batched(batches, accum_grad):
+        if len(update) == accum_grad:
+            yield from update
 
 
 def added_statistics(valid_bleu: bool) -> set[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 from math import ceil
 
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
@@ -24,8 +25,16 @@ def updates_per_epoch(args: argparse.Namespace) -> int:
     return batches // args.accum_grad
 
 
+def _processes(args: argparse.Namespace) -> int:
+    """How many share a batch."""
+    if args.dist_world_size:  # one is started for each
+        return args.dist_world_size
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", 1) if args.dist_launcher == "slurm" else 1
+    return max(1, args.ngpu) * int(nodes)
+
+
 def _count_batches(args: argparse.Namespace) -> int:
-    smallest = max(args.min_batch_size, args.ngpu)  # of processes each has a share
+    smallest = max(args.min_batch_size, _processes(args))
     if is_in_buckets(args.batch_type, args.train_shape_file):
         return len(BucketBatchSampler(args.batch_bins, args.train_shape_file, smallest))
     sampler = build_batch_sampler(

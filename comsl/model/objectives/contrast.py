@@ -55,7 +55,7 @@ def _texts(tokens: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
     where the tokens are, in any process."""
     rows = zip(tokens.cpu(), members.cpu(), strict=True)
     numbers = [[hash(tuple(row[group].tolist())) for group in groups] for row, groups in rows]
-    return torch.tensor(numbers, device=tokens.device)
+    return torch.tensor(numbers, dtype=torch.int64, device=tokens.device)  # there may be none
 
 
 def info_nce(

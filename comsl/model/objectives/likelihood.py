@@ -69,7 +69,7 @@ def _evaluate(
             terms[f"kd_{name}"] = torch.zeros_like(terms[f"ce_{name}"])
         if wanted and (ce or kd):
             gradients[name] = torch.zeros_like(state)
-    weight_gradient = torch.zeros_like(weight) if wanted else None
+    weight_gradient = torch.zeros_like(weight) if wanted and weight.requires_grad else None
     for group, rows in _chunks(groups):
         labels, first = group.labels[rows], None
         for name, state in group.states.items():
@@ -85,7 +85,8 @@ def _evaluate(
                 _to_logit_gradient(g, labels, p, ce, kd, label_smoothing)
                 g = g.to(weight.dtype)
                 gradients[name][rows] = g @ weight
-                weight_gradient.addmm_(g.T, state[rows].to(weight.dtype))
+                if weight_gradient is not None:
+                    weight_gradient.addmm_(g.T, state[rows].to(weight.dtype))
                 del g
             first = log_q if first is None else first
             del log_q, p  # before the next logits
