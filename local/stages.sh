@@ -76,7 +76,7 @@ to_make() {
     if [[ $out == "$root"/* ]]; then break; fi
   done
   mkdir -p "$root/.locks" # not in the experiment's folder: others may share what is made
-  exec {lock}>"$root/.locks/${out//\//_}"
+  exec {lock}>>"$root/.locks/${out//\//_}"
   locks[$out]=$lock
   if ! flock -n "$lock"; then
     echo "$out: another run is at it, waiting for that"

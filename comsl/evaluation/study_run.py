@@ -168,7 +168,7 @@ def prepare(study: Study) -> None:
         for row in study.rows:
             options = study.row_options(row)
             further = f"{options['pseudo_set']} {options['further_sets']}"
-            check_further_sets(study.raw(fold), further)
+            check_further_sets(study.raw(fold), further, options["target_lang"])
         for lang in study.options["langs"].split():
             name = f"{study.test_set}_{lang}"
             utterances = read_table(study.raw(fold) / name / "text.tgt").keys()
