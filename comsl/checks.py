@@ -9,10 +9,8 @@ from typing import get_args
 
 from comsl.errors import DataError
 
-SHARES = {  # settings that are one, whatever has them
-    *("alpha_st", "alpha_mt", "denoise", "dropout", "label_smoothing", "mask_probability"),
-    "typeset",
-}
+# Settings that are one, whatever has them; that mask_probability makes sense, Settings checks.
+SHARES = {"alpha_st", "alpha_mt", "denoise", "dropout", "label_smoothing", "typeset"}
 
 
 def check_settings(name: str, part: Callable, settings: Mapping, given: int = 0) -> None:

@@ -351,7 +351,8 @@ def test_too_many_unusable_clips_are_found_before_audio_is_read(copy: Path) -> N
         prepare(copy, "fr", max_dropped=0.05)
     assert not list(copy.glob("data/audio"))
     faults = [Dropped("a", "fr", "one"), Dropped("b", "fr", "two"), Dropped("c", "fr", "two")]
-    with pytest.raises(DataError, match=r"local_data_opts\): b \(two\), c \(two\), a \(one\)"):
+    option = r"--max_dropped \(of stage 1: --local_data_opts\)"
+    with pytest.raises(DataError, match=rf"{option}: b \(two\), c \(two\), a \(one\)"):
         check_share(copy, faults, 5, 0.5)
 
 

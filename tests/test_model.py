@@ -319,10 +319,7 @@ def test_of_a_teacher_with_cached_states_the_head_is_kept(tiny_lm, sets, whole):
             {"model_conf": {"erm_layer": 0}},
             "erm_layer: 0 is not one of the encoder's layers, 1 to 2",
         ),
-        (
-            {"model_conf": {"mask_probability": 15}},
-            "mask_probability is a share, from 0 to 1, not 15",
-        ),
+        ({"model_conf": {"mask_probability": 15}}, "mask_probability: 15 is not a share above 0"),
         ({"model_conf": {"w_mt": 0}}, "w_st, w_asr, w_mt and w_cml are all 0"),
         ({"model_conf": {"w_mt": 0, "w_const": 1}}, "w_st, w_asr, w_mt and w_cml are all 0"),
         ({"model_conf": {"w_cml": "1e-1"}}, "model_conf: w_cml is a number, not '1e-1'; to YAML"),

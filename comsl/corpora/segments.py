@@ -4,7 +4,7 @@ Where the corpora differ, which files say what, a `Layout` answers: `talks.py`, 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -157,7 +157,7 @@ def _make(layout: Layout, source: Source, out: Output) -> Content:
         whole = {talk.id: talk for item in utterances if (talk := _talk(item))}
         sets = make_usable(out, source.path, [*utterances, *whole.values()], dropped)
     _drop_incomplete(sets, utterances, dropped)
-    if lost := [name for name in sizes if not sets.get(name, {}).get("utt2lang")]:
+    if lost := [name for name in sizes if not _ids(sets, name)]:
         raise DataError(f"{source.path}: nothing for {lost[0]}")
     for item in utterances:
         name = folder_name(f"{TALKS}/{item.set}", item.lang)
@@ -175,18 +175,22 @@ def _drop_incomplete(
     for item in utterances:
         if not (talk := _talk(item)):
             continue
-        segments = sets.get(folder_name(item.set, item.lang), {})
-        if item.id not in segments.get("utt2lang", {}):
+        segments = folder_name(item.set, item.lang)
+        if item.id not in _ids(sets, segments):
             continue
-        if talk.id in sets.get(folder_name(talk.set, item.lang), {}).get("utt2lang", {}):
+        if talk.id in _ids(sets, folder_name(talk.set, item.lang)):
             used.add(talk.id)
         else:
-            _remove(segments, item.id)
+            _remove(sets[segments], item.id)
             dropped.append(Dropped(item.id, item.lang, f"{talk.id}, of which it is, can't be used"))
     for name, tables in sets.items():
         if name.startswith(f"{TALKS}/"):
-            for talk in tables["utt2lang"].keys() - used:
+            for talk in _ids(sets, name) - used:
                 _remove(tables, talk)
+
+
+def _ids(sets: dict[str, Tables], name: str) -> Set[str]:
+    return sets.get(name, {}).get("utt2lang", {}).keys()
 
 
 def _remove(tables: Tables, utterance: str) -> None:
