@@ -277,9 +277,9 @@ if run_stage 8 "baselines: Whisper zero-shot and fine-tuned, cascade, MT on the 
       made "$tuned"
     fi
     once "$tuned/whisper.pt" from "$tuned" -- python -m comsl.bin.export_whisper --model "$tuned" --out OUT
-    once "$exp/whisper-fine-tuned" from "$raw" "$tuned/whisper.pt" by test_set langs decode_config -- \
+    once "$exp/whisper-fine-tuned" from "$raw" "$tuned/whisper.pt" by test_set langs decode_config silence -- \
       share whisper_fine_tuned OUT python -m comsl.bin.decode_whisper "${baseline[@]}" \
-      --whisper_model "$tuned/whisper.pt"
+      --whisper_model "$tuned/whisper.pt" --silence "$silence"
   fi
   text=(--model "$exp/lm_train" "${baseline[@]}")
   once "$exp/cascade" from "$raw" "$translator" "$exp/whisper-zero-shot" by test_set langs decode_config -- \

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import get_tokenizer
 
-from comsl.baselines.whisper_decoding import decode, encode
+from comsl.baselines.whisper_decoding import MAX_TOKENS, decode, encode
 from comsl.baselines.whisper_model import WhisperModel
 from comsl.baselines.whisper_tokenizer import WhisperTokenizer
 from comsl.corpora.kaldi import read_table
@@ -199,6 +199,18 @@ def trained(data, weights, tmp_path_factory) -> Path:
     return folder
 
 
+def decode_alone(path: Path, samples: np.ndarray, lang: str, task: str) -> str:
+    """openai-whisper's own decoding of one clip, as the encoder of the training hears it."""
+    model = load_whisper(str(path))
+    encoder = WhisperEncoder(str(path), silence=0.5).eval()
+    with torch.no_grad():
+        states, _, _ = encoder(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
+    model.dims.n_audio_ctx = states.size(1)  # by which it knows states
+    search = {"beam_size": 2, "sample_len": MAX_TOKENS, "without_timestamps": True, "fp16": False}
+    wanted = whisper.DecodingOptions(task=TASKS[task], language=lang, **search)
+    return whisper.decode(model, states[0], wanted).text
+
+
 def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weights, tmp_path):
     """What was trained is in the file, what was not is the original's; and stage 8's decoding of it
     is that of the model in memory."""
@@ -233,6 +245,13 @@ def test_a_trained_model_goes_through_openai_whispers_format(trained, data, weig
         texts = read_table(tmp_path / f"decoded/test_fr/text.{task}", empty_ok=True)
         assert list(texts.values()) == decode(exported, features, "fr", task, beam_size=2)
         assert texts.keys() == wav_scp.keys()
+
+    own_length = [*options, "--out", tmp_path / "own_length", "--silence", "0.5"]
+    run_tool("decode_whisper", *own_length)
+    for utterance, text in read_table(
+        tmp_path / "own_length/test_fr/text.asr", empty_ok=True
+    ).items():
+        assert text == decode_alone(path, read_wave(utterance, wav_scp[utterance]), "fr", "asr")
 
     save_whisper(load_whisper(str(weights)), path)  # under the same name another model
     run_tool("decode_whisper", *options)

@@ -1,18 +1,21 @@
-"""Whisper's own translation and transcription (zero-shot baseline), batched with beam search."""
+"""Whisper's own translation and transcription (baselines), batched with beam search."""
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from whisper.audio import N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
 from comsl.corpora.waves import Wave, check_window
+from comsl.encoders.whisper import WhisperEncoder
 from comsl.read_ahead import read_ahead
 
 TASKS = {"st": "translate", "asr": "transcribe"}
@@ -21,6 +24,7 @@ MAX_TOKENS = 128  # 30 s of speech hold about 100; more is Whisper repeating its
 
 def decode_set(
     model: Whisper,
+    listen: Callable[[Sequence[np.ndarray]], Sequence[Tensor]],
     waves: dict[str, Wave],
     language: str,
     tasks: Sequence[str],
@@ -29,9 +33,10 @@ def decode_set(
     batch_size: int,
     name: str,
 ) -> dict[str, dict[str, str]]:
-    """{task: {utterance: text}} of a set in one language, every window encoded once.
+    """{task: {utterance: text}} of a set in one language, every utterance encoded once.
 
-    name: of the set, in the lines that tell of progress.
+    listen: encodes a batch, as `in_windows` or `at_own_length` do; name: of the set, in the lines
+    that tell of progress.
     """
     check_window({utterance: len(wave) for utterance, wave in waves.items()}, N_SAMPLES)
     # Alike in length, a batch ends together; the longest first: memory is known at once.
@@ -44,14 +49,35 @@ def decode_set(
 
     batches = (order[first : first + batch_size] for first in range(0, len(order), batch_size))
     for batch, heard in read_ahead(read, batches):
-        features = encode(model, heard)
+        encoded = listen(heard)
         for task in tasks:
-            hypotheses = decode(model, features, language, task, beam_size)
-            texts[task].update(zip(batch, hypotheses, strict=True))
+            parts = (decode(model, features, language, task, beam_size) for features in encoded)
+            texts[task].update(zip(batch, chain.from_iterable(parts), strict=True))
         done = len(texts[tasks[0]])
         left = (time.monotonic() - started) / done * (len(order) - done)
         logging.info("%s: %d of %d utterances, %.0f s left", name, done, len(order), left)
     return texts
+
+
+def in_windows(model: Whisper) -> Callable[[Sequence[np.ndarray]], list[Tensor]]:
+    """For `decode_set`: windows of 30 s, as published Whisper hears; a batch is decoded at once."""
+    return lambda waves: [encode(model, waves)]
+
+
+def at_own_length(encoder: WhisperEncoder) -> Callable[[Sequence[np.ndarray]], list[Tensor]]:
+    """For `decode_set`: each clip at its own length, which WhisperModel was trained on; they are
+    decoded one at a time, since openai-whisper's cross-attention has no mask."""
+
+    def listen(waves: Sequence[np.ndarray]) -> list[Tensor]:
+        speech = pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
+        device = next(encoder.parameters()).device
+        with torch.no_grad():
+            states, lengths, _ = encoder(
+                speech.to(device), torch.tensor([len(w) for w in waves], device=device)
+            )
+        return [row[None, :length] for row, length in zip(states, lengths, strict=True)]
+
+    return listen
 
 
 @torch.no_grad()
@@ -65,7 +91,8 @@ def encode(model: Whisper, waves: Sequence[np.ndarray]) -> Tensor:
 def decode(
     model: Whisper, features: Tensor, language: str, task: str, beam_size: int = 5
 ) -> list[str]:
-    """Texts of encoded windows (B, 1500, d), the same as one at a time.
+    """Texts of encoded windows (B, 1500, d), or of clips of one length (B, T, d), the same as one
+    at a time.
 
     language: Whisper's code of what is spoken; task: `st` (into English) or `asr`.
     """
@@ -90,7 +117,7 @@ class BatchedTask(DecodingTask):
 
     @torch.no_grad()
     def run(self, features: Tensor) -> list[str]:
-        """States (B, 1500, d) -> B texts."""
+        """States (B, T, d) -> B texts."""
         size = len(features)
         self.decoder.reset()
         start = torch.tensor([self.initial_tokens], device=features.device)

@@ -27,6 +27,12 @@ def parse_args() -> argparse.Namespace:
     )
     add("--out", required=True, type=Path, help="gets <set>_<lang>/text.{st,asr}")
     add("--whisper_model", default="base", help="name of a Whisper model, or path of a checkpoint")
+    add(
+        "--silence",
+        type=float,
+        help="hear clips at their own length with so many seconds of silence after them, as a"
+        " fine-tuned Whisper was trained; without it: in windows of 30 s",
+    )
     add("--beam_size", type=int, default=5, help="hypotheses of the beam search")
     add("--batch_size", type=int, default=8, help="utterances decoded together")
     add("--decode_config", type=Path, help="YAML of such settings, which it sets")
@@ -36,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 @command
 def main() -> None:
-    """Decode every set in every language, all tasks from the same encoded windows."""
+    """Decode every set in every language, all tasks from the same states."""
     args = parse_args()
     if args.decode_config:
         vars(args).update(read_search(args.decode_config))
@@ -52,16 +58,23 @@ def main() -> None:
     waves = {name: open_waves(read_table(args.raw / name / "wav.scp")) for name in sets}
 
     def work(part: Path, job: Job) -> None:
-        from comsl.baselines.whisper_decoding import decode_set
+        from comsl.baselines.whisper_decoding import at_own_length, decode_set, in_windows
+        from comsl.encoders.whisper import WhisperEncoder
         from comsl.encoders.whisper_weights import load_whisper
 
-        model = load_whisper(args.whisper_model).to(job.device(args.ngpu))
+        device = job.device(args.ngpu)
+        model = load_whisper(args.whisper_model).to(device)
+        listen = in_windows(model)
+        if args.silence is not None:
+            encoder = WhisperEncoder(args.whisper_model, args.silence)
+            listen = at_own_length(encoder.to(device).eval())
         for name, lang in sets.items():
             if (part / name).is_dir():  # of an interrupted run
                 continue
             mine = job.share_of(waves[name])
             search = {"beam_size": args.beam_size, "batch_size": args.batch_size}
-            texts = decode_set(model, mine, language(lang).whisper, tasks, **search, name=name)
+            code = language(lang).whisper
+            texts = decode_set(model, listen, mine, code, tasks, **search, name=name)
             with atomic_dir(part / name) as temporary:
                 for task in tasks:
                     write_table(temporary / f"text.{task}", texts[task])
