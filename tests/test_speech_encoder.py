@@ -164,6 +164,12 @@ def test_top_blocks_on_cached_states_equal_the_whole_encoder(top_blocks, trainab
             torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.parametrize("top_blocks", [0, 1])
+def test_blocks_that_do_not_run_cannot_train(top_blocks):
+    with pytest.raises(DataError, match="trainable_blocks 2, but only the top"):
+        CachedStates(64, top_blocks=top_blocks, trainable_blocks=2, dims=DIMS)
+
+
 def test_more_top_blocks_than_the_encoder_has_are_refused():
     with pytest.raises(DataError, match="top_blocks 4: the encoder has 3 blocks"):
         CachedStates(64, top_blocks=4, dims=DIMS)

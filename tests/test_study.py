@@ -136,6 +136,30 @@ def test_a_row_that_trains_nothing_fails_the_check(tmp_path):
     assert "w_st, w_asr, w_mt and w_cml are all 0" in done.stderr
 
 
+def test_phases_whose_weights_do_not_fit_fail_the_check(tmp_path):
+    """Found before the first phase, not when its weights are loaded."""
+    lora = tmp_path / "lora.yaml"
+    settings = {"lora_conf": {"language_model": {"rank": 4}}}
+    lora.write_text(yaml.safe_dump(yaml.safe_load(BASE.read_text()) | settings))
+    done = run_tool("check_trainings", BASE, lora, "--raw", tmp_path, check=False)
+    assert done.stderr.startswith("error: lora_conf: give both phases the same:")
+    run_tool("check_trainings", lora, lora, "--raw", tmp_path)
+    text = ROOT / "conf/train_asterisk_lm.yaml"
+    lora.write_text(yaml.safe_dump(yaml.safe_load(text.read_text()) | settings))
+    done = run_tool("check_trainings", lora, "--lm_share", "0.5", "--raw", tmp_path, check=False)
+    assert "with LoRA --lm_share must be 1, not 0.5" in done.stderr
+    run_tool("check_trainings", lora, "--raw", tmp_path)
+
+
+def test_a_language_without_the_test_set_fails_the_check(tmp_path):
+    (tmp_path / "test_fr").mkdir()
+    (tmp_path / "test_other_it").mkdir()
+    options = ["--raw", tmp_path, "--test_set", "test test_other", "--langs"]
+    run_tool("check_trainings", BASE, *options, "fr")
+    done = run_tool("check_trainings", BASE, *options, "fr it", check=False)
+    assert done.stderr.startswith(f"error: there is no set {tmp_path}/test_it: correct --test_set")
+
+
 def test_overrides_go_on_top_and_leave_the_rest(tmp_path):
     """Nested settings, rates that Python writes as 1e-05, words that YAML reads as something."""
     file = tmp_path / "row.yaml"

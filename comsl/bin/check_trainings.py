@@ -6,6 +6,7 @@ from pathlib import Path
 from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import validate_dir
 from comsl.corpora.sets import check_further_sets, check_test_set
+from comsl.errors import DataError
 
 
 @command
@@ -26,6 +27,8 @@ def main() -> None:
     )
     add("--text_pairs", default="", help="sentence pairs of the trainings that have speech")
     add("--test_set", default="", help="test sets, of which the first must be there")
+    add("--langs", default="", help="source languages, in which it must be there")
+    add("--lm_share", type=float, default=1.0, help="share of the language model's weights kept")
     add("--target_lang", default="en", help="language of the translations, or all of them")
     add("--raw", type=Path, help="folder of sets (stage 2)")
     add("--sets", default="", help="further sets that a training reads, which must be there")
@@ -35,16 +38,23 @@ def main() -> None:
         validate_dir(args.text_pairs, audio=False)
 
     from comsl.baselines.whisper_task import WhisperTask
+    from comsl.model.build import lora_conf
     from comsl.training.task import ComSLTask
 
     overrides = [word for file in args.override.split() for word in ("--override", file)]
+    phases = []  # of the composite model
     for config in filter(None, args.configs):
         training = _parse(ComSLTask, config)
         if training.speech_encoder:  # not the language model's
             training = _parse(ComSLTask, config, *overrides)
             training.text_pairs = args.text_pairs
-            check_test_set(args.raw, args.test_set)
+            check_test_set(args.raw, args.test_set, args.langs)
+            phases.append(training)
+        elif lora_conf(training) and args.lm_share != 1:
+            raise DataError(f"{config}: with LoRA --lm_share must be 1, not {args.lm_share}")
         ComSLTask.check(training)
+    if any(lora_conf(phase) != lora_conf(phases[0]) for phase in phases):
+        raise DataError(f"lora_conf: give both phases the same: {' '.join(args.configs)}")
     if args.whisper:
         WhisperTask.check(_parse(WhisperTask, args.whisper))
 

@@ -55,11 +55,12 @@ def sets_in(data: Path, lang: str) -> list[str]:
     )
 
 
-def check_test_set(raw: Path, names: str) -> None:
-    """DataError: `raw` has the first test set in no language."""
+def check_test_set(raw: Path, names: str, langs: str) -> None:
+    """DataError: `raw` lacks the first test set in a language."""
     for name in names.split()[:1]:
-        if not any(raw.glob(f"{name}_*/")):
-            raise DataError(f"there is no set {raw / name}_<language>: correct --test_set")
+        for folder in sets_of(name, langs):
+            if not (raw / folder).is_dir():
+                raise DataError(f"there is no set {raw / folder}: correct --test_set or --langs")
 
 
 def check_further_sets(raw: Path, names: str, target_lang: str) -> None:

@@ -19,7 +19,7 @@ class CachedStates(AbsEncoder):
     model, silence: of the encoder that made them, which takes this one's place when the trained
     model is used; input_size: their width `d`, where `model` is a checkpoint's path;
     trainable_blocks, checkpointing, downloads, dims: as SpeechEncoder has them.
-    DataError: the width is not known.
+    DataError: the width is not known, or more blocks are to train than run.
     """
 
     def __init__(
@@ -35,6 +35,11 @@ class CachedStates(AbsEncoder):
     ):
         super().__init__()
         self.top_blocks = top_blocks
+        if (trainable_blocks or 0) > top_blocks:
+            raise DataError(
+                f"speech_encoder_conf: trainable_blocks {trainable_blocks}, but only the top"
+                f" {top_blocks} run on cached states: set --top_blocks {trainable_blocks}"
+            )
         if top_blocks:
             whole = encoder_class(model)(model, silence, None, checkpointing, downloads, dims)
             whole.keep_top(top_blocks)
