@@ -111,7 +111,8 @@ train() {
 check_trainings() {
   python -m comsl.bin.check_trainings "$@" --whisper "$whisper_config" --override "$override" \
     --text_pairs "$text_pairs" --target_lang "$target_lang" --test_set "$test_set" \
-    --langs "$langs" --lm_share "$lm_share" --raw "$raw" --sets "$pseudo_set $further_sets"
+    --langs "$langs" --frozen_phase "$frozen_phase" --lm_share "$lm_share" \
+    --raw "$raw" --sets "$pseudo_set $further_sets"
 }
 
 # share LOG OUT COMMAND...: inference_nj jobs, each with a device of its own, make OUT; then their parts are joined.

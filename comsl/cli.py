@@ -20,11 +20,14 @@ KILLED_LOADER = (
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
     """`main` as a command: DataError, OSError and the death of a data loader become `error: ...` on
-    stderr, exit status 1; Ctrl-C ends it as it ends any program, but in one line."""
+    stderr, exit status 1; Ctrl-C ends it as it ends any program, but in one line. SIGTERM, as
+    queues send it, lets it remove its temporary files."""
 
     @functools.wraps(main)
     def wrapped() -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%X")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
         try:
             main()
         except KeyboardInterrupt:

@@ -303,6 +303,11 @@ def find_model(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists() and len(path.parts) == 2 and path.suffix != ".pth":
         path = _download(str(path))
+    if not path.exists():
+        raise DataError(
+            f"{path}: neither a file nor a folder here: train it first (stage 6), or name a packed"
+            " model or one on the hub, name/model"
+        )
     return choose_checkpoint(path)
 
 

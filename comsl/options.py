@@ -10,6 +10,7 @@ from comsl.settings_file import read_search, read_settings
 
 STAGES = range(1, 13)
 FOLDERS = ("datadir", "dumpdir", "expdir")
+NAMES = ("recipe", "tag", "test_set", "speech_encoder", "whisper_model", "decode_config")
 FILES = ("data_sh", "lm_size", "deepspeed_config", "published", "decode_config")
 CONFIGS = ("lm_config", "frozen_config", "train_config", "whisper_config")
 COUNTS = ("num_nodes", "inference_nj", "nj")
@@ -95,7 +96,7 @@ def _check_whisper(options: Options) -> None:
             f"--whisper_model, of the baselines and of word alignment: '{name}' is no Whisper of"
             f" openai-whisper's; name one of: {' '.join(WHISPER)}"
         )
-    if Path(model).suffix:
+    if Path(model).suffix in (".pt", ".ct2"):
         _check_there("whisper_model", model)
     if not config or model in ("", options["speech_encoder"]):
         return
@@ -104,6 +105,12 @@ def _check_whisper(options: Options) -> None:
             f"--whisper_model {model}: {config} trains on cached states, which are those of"
             f" {options['speech_encoder']}: its speech_encoder must be whisper"
         )
+
+
+def runs(options: Options, stage: int) -> bool:
+    """Whether that stage is to be run."""
+    wanted = range(int(options["stage"]), int(options["stop_stage"]) + 1)
+    return stage in wanted and str(stage) not in options["skip_stages"].split()
 
 
 def check_machine(options: Options) -> None:
@@ -132,6 +139,9 @@ def _check_names(options: Options) -> None:
             "--recipe names folders: letters, digits, points, hyphens and underscores, not"
             f" '{options['recipe']}'"
         )
+    for name in (*FOLDERS, *NAMES):
+        if "JOB" in options[name]:
+            raise DataError(f"--{name} {options[name]}: JOB in it would become a job's number")
     if not options["test_set"].split():
         raise DataError("--test_set is empty: name a set to decode and score")
     for name in FOLDERS:
@@ -139,8 +149,6 @@ def _check_names(options: Options) -> None:
             raise DataError(
                 f"--{name} is the path of a folder, without spaces, not '{options[name]}'"
             )
-        if "JOB" in options[name]:
-            raise DataError(f"--{name} {options[name]}: JOB in it would become a job's number")
     if len({os.path.realpath(options[name]) for name in FOLDERS}) < len(FOLDERS):
         raise DataError("--datadir, --dumpdir and --expdir are three different folders")
 

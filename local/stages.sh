@@ -61,7 +61,7 @@ corpus_folders() (
 # `made OUT` then says that it is whole. Two runs at once share the work: the second waits for the first.
 declare -A locks
 to_make() {
-  local out=$1 word words=() group='' status=0 root
+  local out=$1 word words=() group='' status=0 root file
   new=$out
   if $dry_run; then return; fi
   for word in "${@:2}"; do
@@ -75,8 +75,12 @@ to_make() {
   for root in "$datadir" "$dumpdir" "$expdir"; do
     if [[ $out == "$root"/* ]]; then break; fi
   done
-  mkdir -p "$root/.locks" # not in the experiment's folder: others may share what is made
-  exec {lock}>>"$root/.locks/${out//\//_}"
+  file=${out#"$root/"} file=$root/.locks/${file//\//_} # beside what runs share, however its path is written
+  if { mkdir -p "$root/.locks" && : >>"$file"; } 2>/dev/null; then
+    exec {lock}>>"$file"
+  else
+    exec {lock}<<<'' # somebody else's folder: nothing to share
+  fi
   locks[$out]=$lock
   if ! flock -n "$lock"; then
     echo "$out: another run is at it, waiting for that"

@@ -27,6 +27,32 @@ def test_exit_status_and_output(tmp_path):
     assert "the following arguments are required: folder" in wrong.stderr
 
 
+def test_a_terminated_command_leaves_no_temporary_file(tmp_path):
+    """SIGTERM, as queues and run.sh send it; a process that it has started ends at once."""
+    code = (
+        "import os, time\n"
+        "from comsl.cli import command\n"
+        "from comsl.files import atomic_file\n"
+        "@command\n"
+        "def main():\n"
+        f"    with atomic_file({str(tmp_path / 'big.tar')!r}) as temporary:\n"
+        "        temporary.write_text('half')\n"
+        "        child = os.fork()\n"
+        "        if not child:\n"
+        "            time.sleep(60)\n"
+        "        os.kill(child, 15)\n"
+        "        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
+        "        time.sleep(60)\n"
+        "main()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "-15\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    process.terminate()
+    assert process.wait() == 128 + 15
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_starts_without_heavy_imports():
     """All in one fresh process; whoever asks for help or mistypes an option waits for nothing."""
     code = (

@@ -239,6 +239,21 @@ def test_a_value_is_judged_by_run_shs_own_not_by_the_recipes(driver: Driver) -> 
     assert line == "error: option --silence wants a number, not 'half'"
 
 
+def test_runs_exclude_each_other_however_they_write_a_path(driver: Driver) -> None:
+    """By a lock beside what they share."""
+    driver("--stop_stage", 2)
+    driver("--stop_stage", 2, "--dumpdir", driver.folder / "dump")
+    locks = [path.name for path in (driver.folder / "dump/.locks").iterdir()]
+    assert locks == ["asterisk_raw"]
+
+
+def test_comet_is_asked_for_where_scores_are(driver: Driver) -> None:
+    metrics = ["--metrics", "bleu comet"]
+    assert driver.run(*metrics, "--stop_stage", 2).returncode == 0
+    assert driver.run(*metrics, "--dry_run", "true").returncode == 0
+    assert "COMET needs the command" in error_line(driver.run(*metrics))
+
+
 def test_settings_of_a_recipe_are_options(driver: Driver) -> None:
     (driver.folder / "mine.conf").write_text("# a comment\nsilences=1\n")
     line = error_line(driver.run("--config", "mine.conf"))

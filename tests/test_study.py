@@ -144,6 +144,7 @@ def test_phases_whose_weights_do_not_fit_fail_the_check(tmp_path):
     done = run_tool("check_trainings", BASE, lora, "--raw", tmp_path, check=False)
     assert done.stderr.startswith("error: lora_conf: give both phases the same:")
     run_tool("check_trainings", lora, lora, "--raw", tmp_path)
+    run_tool("check_trainings", BASE, lora, "--frozen_phase", "none", "--raw", tmp_path)
     text = ROOT / "conf/train_asterisk_lm.yaml"
     lora.write_text(yaml.safe_dump(yaml.safe_load(text.read_text()) | settings))
     done = run_tool("check_trainings", lora, "--lm_share", "0.5", "--raw", tmp_path, check=False)

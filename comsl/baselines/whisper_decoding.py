@@ -64,18 +64,19 @@ def in_windows(model: Whisper) -> Callable[[Sequence[np.ndarray]], list[Tensor]]
     return lambda waves: [encode(model, waves)]
 
 
-def at_own_length(encoder: WhisperEncoder) -> Callable[[Sequence[np.ndarray]], list[Tensor]]:
+def at_own_length(model: Whisper, silence: float) -> Callable[[Sequence[np.ndarray]], list[Tensor]]:
     """For `decode_set`: each clip at its own length, which WhisperModel was trained on; they are
-    decoded one at a time, since openai-whisper's cross-attention has no mask."""
+    decoded one at a time, since openai-whisper's cross-attention has no mask.
 
+    silence: seconds of it after each clip, as in training."""
+    encoder = WhisperEncoder.around(model.encoder, silence)
+
+    @torch.no_grad()
     def listen(waves: Sequence[np.ndarray]) -> list[Tensor]:
         speech = pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
-        device = next(encoder.parameters()).device
-        with torch.no_grad():
-            states, lengths, _ = encoder(
-                speech.to(device), torch.tensor([len(w) for w in waves], device=device)
-            )
-        return [row[None, :length] for row, length in zip(states, lengths, strict=True)]
+        samples = torch.tensor([len(wave) for wave in waves], device=model.device)
+        states, lengths, _ = encoder(speech.to(model.device), samples)
+        return [row[None, :n] for row, n in zip(states, lengths.tolist(), strict=True)]
 
     return listen
 

@@ -4,7 +4,7 @@ otherwise from here on: languages, by Common Voice's codes."""
 from comsl.cli import command, new_parser
 from comsl.evaluation.comet import find_command
 from comsl.languages import plain_codes
-from comsl.options import check, check_machine, read_options
+from comsl.options import check, check_machine, read_options, runs
 
 
 @command
@@ -17,10 +17,11 @@ def main() -> None:
     options = read_options(args.options)
     plain = {name: plain_codes(options[name]) for name in ("langs", "target_lang")}
     check(options | plain)
-    if "comet" in options["metrics"].split():
-        find_command()
-    if args.cmd_backend == "local" and options["dry_run"] == "false":
-        check_machine(options)
+    if options["dry_run"] == "false":
+        if "comet" in options["metrics"].split() and runs(options, 9):
+            find_command()
+        if args.cmd_backend == "local":
+            check_machine(options)
     for name, value in plain.items():
         print(f"{name}={value}")
 

@@ -28,6 +28,7 @@ def main() -> None:
     add("--text_pairs", default="", help="sentence pairs of the trainings that have speech")
     add("--test_set", default="", help="test sets, of which the first must be there")
     add("--langs", default="", help="source languages, in which it must be there")
+    add("--frozen_phase", default="some", help="run.sh's: whether one training follows the other")
     add("--lm_share", type=float, default=1.0, help="share of the language model's weights kept")
     add("--target_lang", default="en", help="language of the translations, or all of them")
     add("--raw", type=Path, help="folder of sets (stage 2)")
@@ -39,6 +40,7 @@ def main() -> None:
 
     from comsl.baselines.whisper_task import WhisperTask
     from comsl.model.build import lora_conf
+    from comsl.model.lora import lora_shapes
     from comsl.training.task import ComSLTask
 
     overrides = [word for file in args.override.split() for word in ("--override", file)]
@@ -53,7 +55,8 @@ def main() -> None:
         elif lora_conf(training) and args.lm_share != 1:
             raise DataError(f"{config}: with LoRA --lm_share must be 1, not {args.lm_share}")
         ComSLTask.check(training)
-    if any(lora_conf(phase) != lora_conf(phases[0]) for phase in phases):
+    added = [lora_shapes(lora_conf(phase)) for phase in phases]
+    if args.frozen_phase == "some" and any(shapes != added[0] for shapes in added):
         raise DataError(f"lora_conf: give both phases the same: {' '.join(args.configs)}")
     if args.whisper:
         WhisperTask.check(_parse(WhisperTask, args.whisper))

@@ -59,15 +59,11 @@ def main() -> None:
 
     def work(part: Path, job: Job) -> None:
         from comsl.baselines.whisper_decoding import at_own_length, decode_set, in_windows
-        from comsl.encoders.whisper import WhisperEncoder
         from comsl.encoders.whisper_weights import load_whisper
 
-        device = job.device(args.ngpu)
-        model = load_whisper(args.whisper_model).to(device)
-        listen = in_windows(model)
-        if args.silence is not None:
-            encoder = WhisperEncoder(args.whisper_model, args.silence)
-            listen = at_own_length(encoder.to(device).eval())
+        model = load_whisper(args.whisper_model).to(job.device(args.ngpu))
+        windows = args.silence is None
+        listen = in_windows(model) if windows else at_own_length(model, args.silence)
         for name, lang in sets.items():
             if (part / name).is_dir():  # of an interrupted run
                 continue

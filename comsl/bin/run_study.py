@@ -1,8 +1,6 @@
 """Run a study for run.sh (comsl/evaluation/study_run.py): every row on every fold, the table."""
 
 import argparse
-import signal
-import sys
 
 from comsl.cli import command, new_parser
 
@@ -21,7 +19,6 @@ def main() -> None:
     from comsl.evaluation.study_run import Study, run
     from comsl.options import read_options
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options, words = read_options(args.options), args.words[1:]
     run(Study(options, words, args.decode, args.command))
 

@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face folder to write")
     args = parser.parse_args()
     try:
-        size = json.loads(args.config.read_text("utf-8"))
-    except ValueError as error:
-        raise DataError(f"{args.config}: no JSON: {error}") from None
+        size = dict(json.loads(args.config.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{args.config}: no JSON object: {error}") from None
 
     import sentencepiece
     from transformers import MBartConfig

@@ -37,6 +37,14 @@ class WhisperEncoder(SpeechEncoder):
     lora_targets = ("query", "value")
 
     @classmethod
+    def around(cls, encoder: AudioEncoder, silence: float) -> "WhisperEncoder":
+        """Of a network that is in memory, where that is; silence: as SpeechEncoder has it."""
+        whole = cls(silence=silence, dims=encoder_dims(encoder) | {"n_layer": 0})
+        device = encoder.positional_embedding.device
+        whole.encoder = encoder
+        return whole.to(device).eval()
+
+    @classmethod
     def knows(cls, model: str) -> bool:
         known = model in whisper.available_models() or Path(model).suffix in CHECKPOINTS
         return known or getattr(read_config(model), "model_type", None) == "whisper"

@@ -196,6 +196,7 @@ class LanguageModel(nn.Module):
         else once no open one can beat them.
         """
         end, start = self.config.eos_token_id, 2
+        of_beams = {"length_penalty": length_penalty, "early_stopping": early_stopping}
         limits = 2 * memory.lengths + 50 if max_tokens is None else 0 * memory.lengths + max_tokens
         limits = limits.clamp(max=self.config.max_position_embeddings - start)
         output = self.mbart.generate(
@@ -206,8 +207,7 @@ class LanguageModel(nn.Module):
             decoder_start_token_id=self.start_id,
             suppress_tokens=[self.config.pad_token_id],  # Marian's has embeddings of zeros
             num_beams=beam_size,
-            length_penalty=length_penalty,
-            early_stopping=early_stopping,
+            **(of_beams if beam_size > 1 else {}),
             max_new_tokens=int(limits.max()) + 1,
             logits_processor=LogitsProcessorList(
                 [_EndCircles(end), _EndAt(start + limits, end, beam_size)]

@@ -51,6 +51,12 @@ def check_lora(conf: Mapping[str, Mapping]) -> None:
             raise DataError(f"lora_conf: {part}: rank is at least 1")
 
 
+def lora_shapes(conf: Mapping[str, Mapping]) -> dict[str, tuple[int, str]]:
+    """Rank and layers of each part: trainings that have the same can go on from each other."""
+    parts = {part: Lora(**settings) for part, settings in conf.items()}
+    return {name: (part.rank, part.targets) for name, part in parts.items()}
+
+
 def add_lora(model: nn.Module, conf: Mapping[str, Mapping]) -> None:
     """Add it to parts of a ComSLModel, of the speech encoder to the blocks that would train. From
     then on the state dict holds what trains alone. DataError: no layer of a part is meant."""

@@ -118,7 +118,9 @@ def load_packed(folder: Path) -> ComSLModel:
 def read_section(folder: Path) -> dict:
     """What config.json says under `comsl`. DataError: it is no packed model's."""
     if not is_packed(folder):
-        raise DataError(f"{folder}: no packed model: its {CONFIG} has no '{SECTION}'")
+        raise DataError(
+            f"{folder}: no packed model, as stage 11 makes one: no '{SECTION}' in its {CONFIG}"
+        )
     return json.loads((folder / CONFIG).read_text("utf-8"))[SECTION]
 
 

@@ -65,12 +65,9 @@ class WhisperSystem:
     @cached_property
     def encoder(self):
         """The same encoder, at real lengths: a clip's language is found out ten times faster."""
-        from comsl.encoders.whisper import WhisperEncoder, encoder_dims
+        from comsl.encoders.whisper import WhisperEncoder
 
-        no_blocks = encoder_dims(self.model.encoder) | {"n_layer": 0}
-        encoder = WhisperEncoder(silence=DETECTION_SILENCE, dims=no_blocks)
-        encoder.encoder = self.model.encoder
-        return encoder.to(self.device)
+        return WhisperEncoder.around(self.model.encoder, DETECTION_SILENCE)
 
     def detect(self, waves: list[np.ndarray], languages: Sequence[str]) -> list[str]:
         """As Detector: Whisper's own way, by the token that follows the start of a transcript."""

@@ -96,9 +96,15 @@ class ComSLTrainer(Trainer):
             keep_checkpoint(Path(options.output_dir))
 
 
-def whole_updates[Batch](batches: Iterable[Batch], accum_grad: int) -> Iterator[Batch]:
+def whole_updates[Batch](batches: Iterable[Batch], accum_grad: int) -> Iterable[Batch]:
     """An epoch's batches but those that its end leaves too few of for an update: their gradients
     would be added to the next epoch's, unless it begins with a resume."""
+    if accum_grad == 1:
+        return batches  # itself, whose length ESPnet's logging asks for
+    return _whole_updates(batches, accum_grad)
+
+
+def _whole_updates[Batch](batches: Iterable[Batch], accum_grad: int) -> Iterator[Batch]:
     for update in itertools.batched(batches, accum_grad):
         if len(update) == accum_grad:
             yield from update

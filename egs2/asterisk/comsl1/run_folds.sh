@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
+case " $* " in *" --help "*) exec ./run.sh --help ;; esac
+show=
+case " $* " in *" --dry_run true "*) show=echo ;; esac
 for option in recipe langs local_data_opts datadir dumpdir expdir tag override train_config decode_config test_set; do
   case " $* " in *" --$option "*) echo "error: the report of the splits can't follow --$option: leave it out" >&2 && exit 1 ;; esac
 done
@@ -22,6 +25,6 @@ for name in comsl whisper-zero-shot cascade mt-true-transcript; do
   if [ $name = comsl ]; then folder=asterisk_joint/decode; fi
   parts+=(--system "$name=$folder") whole+=(--system "$name=$pooled/$name")
 done
-python -m comsl.bin.pool_folds "${folds[@]}" --langs "es fr it ru" "${parts[@]}" --out $pooled
-python -m comsl.bin.score --recipe "asterisk, three folds" --raw $pooled/raw --langs "es fr it ru" "${whole[@]}" \
+$show python -m comsl.bin.pool_folds "${folds[@]}" --langs "es fr it ru" "${parts[@]}" --out $pooled
+$show python -m comsl.bin.score --recipe "asterisk, three folds" --raw $pooled/raw --langs "es fr it ru" "${whole[@]}" \
   --out exp/asterisk/report/folds --command "egs2/asterisk/comsl1/run_folds.sh $*"
