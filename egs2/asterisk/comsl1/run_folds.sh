@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../../.."
 
 case " $* " in *" --help "*) exec ./run.sh --help ;; esac
 show=
-case " $* " in *" --dry_run true "*) show=echo ;; esac
+case " $* " in *" --dry_run true "*) show='echo' ;; esac
 for option in recipe langs local_data_opts datadir dumpdir expdir tag override train_config decode_config test_set; do
   case " $* " in *" --$option "*) echo "error: the report of the splits can't follow --$option: leave it out" >&2 && exit 1 ;; esac
 done
