@@ -305,8 +305,8 @@ def find_model(path: str | Path) -> Path:
         path = _download(str(path))
     if not path.exists():
         raise DataError(
-            f"{path}: neither a file nor a folder here: train it first (stage 6), or name a packed"
-            " model or one on the hub, name/model"
+            f"{path}: no such file; train the model first (stage 6), or name a packed model or one"
+            " on the hub, name/model"
         )
     return choose_checkpoint(path)
 
