@@ -316,6 +316,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(data, tiny_lm, tmp_pat
 
 def test_an_epoch_ends_with_a_whole_update():
     assert list(whole_updates(range(7), 3)) == [0, 1, 2, 3, 4, 5]
+    assert list(whole_updates(range(4), 1)) == [0, 1, 2, 3]
     assert len(whole_updates(range(4), 1)) == 4  # ESPnet's logging asks
 
 
