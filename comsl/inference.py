@@ -64,7 +64,10 @@ def read_config(checkpoint: Path) -> argparse.Namespace:
     config = checkpoint.parent / "config.yaml"
     for file in (checkpoint, config):
         if not file.is_file():
-            raise DataError(f"{file}: no such file; train the model first (stages 3, 6 and 8)")
+            raise DataError(
+                f"{file}: no such file; train the model first (stages 3, 6 and 8), or name a packed"
+                " model or one on the hub, name/model"
+            )
     args = argparse.Namespace(**yaml.safe_load(config.read_text()))
     if args.speech_encoder == "cached":
         args.speech_encoder = choose(args.speech_encoder_conf.get("model", "base"))
@@ -303,11 +306,6 @@ def find_model(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists() and len(path.parts) == 2 and path.suffix != ".pth":
         path = _download(str(path))
-    if not path.exists():
-        raise DataError(
-            f"{path}: no such file; train the model first (stage 6), or name a packed model or one"
-            " on the hub, name/model"
-        )
     return choose_checkpoint(path)
 
 
