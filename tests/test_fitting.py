@@ -9,7 +9,7 @@ from test_training import data, train, weights  # noqa: F401 - a fixture
 from comsl.errors import DataError
 from comsl.model.composite import ComSLModel
 
-HALVES = ["--batch_bins", "150", "--accum_grad", "4", "--num_iters_per_epoch", "8"]
+HALVES = ["--batch_bins", "150", "--accum_grad", "4"]
 
 
 class Memory:
@@ -26,9 +26,10 @@ class Memory:
         return self.forward(model, speech=speech, **batch)
 
 
-def fit(memory: Memory, monkeypatch, *run) -> None:
+def fit(memory: Memory, monkeypatch, *run, length=("--num_iters_per_epoch", "8")) -> None:
     monkeypatch.setattr(ComSLModel, "forward", lambda model, **batch: memory(model, **batch))
-    train(*run, *HALVES, "--auto_batch", "true", "--max_epoch", "2", "--resume", "true")
+    options = ["--auto_batch", "true", "--max_epoch", "2", "--resume", "true"]
+    train(*run, *HALVES, *length, *options)
 
 
 def test_updates_are_those_of_the_batches_that_fit(data, tiny_lm, tmp_path, monkeypatch):  # noqa: F811
@@ -42,6 +43,16 @@ def test_updates_are_those_of_the_batches_that_fit(data, tiny_lm, tmp_path, monk
         assert torch.equal(found[name], value), name
     config = yaml.safe_load((tmp_path / "found/config.yaml").read_text())
     assert (config["batch_bins"], config["accum_grad"]) == (300, 2)
+
+
+def test_a_schedule_ends_with_the_training(data, tiny_lm, tmp_path, monkeypatch):  # noqa: F811
+    """An epoch of all batches has as many updates as before, however large the batches become."""
+    falling = ["--scheduler", "polynomial", "--scheduler_conf", "warmup_steps=1"]
+    length = ["--batch_bins", "75", *falling]
+    fit(Memory(10**6), monkeypatch, data, tiny_lm, tmp_path, length=length)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["accum_grad"] == 1
+    assert 2 * config["num_iters_per_epoch"] == config["scheduler_conf"]["total_steps"]
 
 
 def test_memory_that_runs_out_later_costs_an_epoch_at_most(data, tiny_lm, tmp_path, monkeypatch):  # noqa: F811

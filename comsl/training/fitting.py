@@ -14,6 +14,7 @@ from espnet2.torch_utils.device_funcs import to_device
 
 from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
+from comsl.training.updates import updates_per_epoch
 
 
 def train_fitting(train: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
@@ -36,9 +37,8 @@ def train_fitting(train: Callable[[argparse.Namespace], None], args: argparse.Na
 
 
 def gather(args: argparse.Namespace) -> None:
-    """Make a whole update one batch."""
-    if args.num_iters_per_epoch:
-        args.num_iters_per_epoch //= args.accum_grad
+    """Make a whole update one batch. An epoch keeps its updates, so that the schedule fits."""
+    args.num_iters_per_epoch = updates_per_epoch(args)
     args.batch_bins *= args.accum_grad
     args.accum_grad = 1
 
@@ -51,8 +51,7 @@ def halve(args: argparse.Namespace) -> None:
             " activations (speech_encoder_conf, language_model_conf), ZeRO (--deepspeed_config) or"
             " a lower --max_duration need less"
         )
-    if args.num_iters_per_epoch:
-        args.num_iters_per_epoch *= 2
+    args.num_iters_per_epoch *= 2
     args.batch_bins //= 2
     args.accum_grad *= 2
 
