@@ -1,5 +1,8 @@
 """Synthetic speech: what the tool writes, and what goes wrong."""
 
+import sys
+from threading import Event, Thread, active_count
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -49,6 +52,37 @@ def test_pairs_become_sets_that_stage_1_accepts(pairs, engine):
             assert len(wave) / 16000 == pytest.approx(float(made["utt2dur"][utterance]), abs=1e-3)
             assert np.abs(wave).max() > 0.1
             assert np.array_equal(wave, read_audio(again["wav.scp"][utterance]))
+
+
+class Wrapper(Thread):
+    """As rhvoice_wrapper's TTS: its thread runs until it is joined."""
+
+    def __init__(self, threads, quiet):
+        super().__init__()
+        self.open = Event()
+        self.start()
+
+    def run(self):
+        self.open.wait()
+
+    def get(self, text, **_):
+        return np.full(24000, 2**14, "<i2").tobytes()
+
+    def join(self):
+        self.open.set()
+        super().join()
+
+
+@pytest.mark.parametrize(("number", "status"), [(1, 0), (2, 1)])
+def test_rhvoice_ends_with_the_command(number, status, tmp_path, monkeypatch):
+    """Whether it succeeds or fails, none of its threads keeps the process alive."""
+    monkeypatch.setitem(sys.modules, "rhvoice_wrapper", SimpleNamespace(TTS=Wrapper))
+    write_dir(tmp_path / "train_ru", {"text.src": {"a": "Да."}, "text.tgt": {"a": "Yes."}})
+    threads = active_count()
+    command = ("speak_pairs", "--pairs", tmp_path, "--langs", "ru", "--min_words", 1)
+    command += ("--number", number, "--engine", "rhvoice", "--out", tmp_path / "out")
+    assert run_tool(*command, check=False).returncode == status
+    assert active_count() == threads
 
 
 def test_pico_makes_several_speakers_of_one():

@@ -3,6 +3,7 @@
 Stopped and started again, it goes on."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from comsl.cli import command, new_parser
@@ -37,18 +38,20 @@ def main() -> None:
     from comsl.corpora.kaldi import read_table
     from comsl.languages import language
 
-    engine = engine_of(args.engine, Path(DOWNLOADS))
-    near = read_table(args.near).values() if args.near else ()
-    words = args.min_words, args.max_words
-    chosen = {
-        lang: spoken.choose(args.pairs / f"train_{language(lang).code}", args.number, words, near)
-        for lang in args.langs.split()
-    }
-    plans = {
-        lang: spoken.plan(args.out / f"plan_{lang}.tsv", lang, engine.voices(lang), pairs)
-        for lang, pairs in chosen.items()
-    }
-    spoken.speak(plans, engine, args.out)
+    with closing(engine_of(args.engine, Path(DOWNLOADS))) as engine:
+        near = read_table(args.near).values() if args.near else ()
+        words = args.min_words, args.max_words
+        chosen = {
+            lang: spoken.choose(
+                args.pairs / f"train_{language(lang).code}", args.number, words, near
+            )
+            for lang in args.langs.split()
+        }
+        plans = {
+            lang: spoken.plan(args.out / f"plan_{lang}.tsv", lang, engine.voices(lang), pairs)
+            for lang, pairs in chosen.items()
+        }
+        spoken.speak(plans, engine, args.out)
 
 
 if __name__ == "__main__":

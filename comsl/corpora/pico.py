@@ -5,6 +5,7 @@ import numpy as np
 import soxr
 
 from comsl.corpora.samples import RATE
+from comsl.corpora.spoken import Engine
 from comsl.errors import DataError
 
 VOICES = {"es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
@@ -18,8 +19,8 @@ SPEAKERS = {
 }
 
 
-class Pico:
-    """An engine of `comsl.corpora.spoken`. A voice is `es-ES/man`."""
+class Pico(Engine):
+    """A voice is `es-ES/man`."""
 
     name = "pico"
 

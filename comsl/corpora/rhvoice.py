@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 
 from comsl.corpora.samples import RATE
+from comsl.corpora.spoken import Engine
 from comsl.errors import DataError
 
 SAMPLE_RATE = 24000
@@ -15,8 +16,8 @@ SAMPLE_RATE = 24000
 VOICES = {"ru": ("aleksandr", "anna", "elena", "irina")}
 
 
-class RHVoice:
-    """An engine of `comsl.corpora.spoken`."""
+class RHVoice(Engine):
+    """Close it: until then its thread keeps the process alive."""
 
     name = "rhvoice"
 
@@ -40,3 +41,7 @@ class RHVoice:
         data = self._speech.get(text, voice=voice, format_="pcm", sets=settings)
         wave = np.frombuffer(data, "<i2").astype(np.float32) / 2**15
         return soxr.resample(wave, SAMPLE_RATE * pitch, RATE)
+
+    def close(self) -> None:
+        """End its thread."""
+        self._speech.join()

@@ -43,6 +43,9 @@ class Engine(Protocol):
     def say(self, text: str, voice: str, rate: float, pitch: float) -> np.ndarray:
         """Samples (T,) at 16 kHz. DataError: it can't say the text."""
 
+    def close(self) -> None:
+        """End what it has running, if anything."""
+
 
 @dataclass(frozen=True)
 class Line:

@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 
 from comsl.corpora.samples import RATE
+from comsl.corpora.spoken import Engine
 from comsl.errors import DataError
 
 SYNCHRONOUS, UTF8 = 2, 1
@@ -78,8 +79,8 @@ def speak(text: str, voice: str, speed: int = 175, pitch: int = 50) -> Speech:
     return Speech(soxr.resample(wave, rate, RATE), words)
 
 
-class Espeak:
-    """An engine of `comsl.corpora.spoken`."""
+class Espeak(Engine):
+    """espeak-ng. A voice is `fr+m3`: the language's, and a variant of it."""
 
     name = "espeak"
 
