@@ -161,13 +161,51 @@ def test_a_stopped_synthesis_goes_on_and_lists_what_it_cannot_say(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         spoken.speak({"fr": spoken.plan(path, "fr", ("a", "b"), pairs)}, Engine(), tmp_path)
     stop_at = ""
-    lines = spoken.plan(path, "fr", ("c",), {})
+    other = dict.fromkeys(pairs, Pair("Trois.", "x"))
+    lines = spoken.plan(path, "fr", ("a", "b", "c"), other)
     spoken.speak({"fr": lines}, Engine(), tmp_path)
     assert Engine.texts == ["Un.", "Silence.", "Deux.", "Silence.", "Deux."]
     assert {line.voice for line in lines} <= {"a", "b"}
     validate_dir(tmp_path / "spoken_fr")
     assert set(read_dir(tmp_path / "spoken_fr")["text.src"].values()) == {"Un.", "Deux."}
     assert "1\tfr\tnothing is heard" in (tmp_path / "dropped.tsv").read_text()
+
+
+class Tones:
+    """An engine that says a text as a tone as long as it."""
+
+    name = "tones"
+
+    def say(self, text, *_):
+        return np.full(RATE * len(text.strip("_")), 0.5, np.float32)
+
+
+def test_a_new_plan_says_anew_what_differs(tmp_path):
+    """Whatever ids its pairs have: the audio is that of the text."""
+    for texts in ({"0": "abc", "1": "ab"}, {"0": "a", "1": "ab"}):
+        pairs = {key: Pair(text, "x") for key, text in texts.items()}
+        path = tmp_path / "plan_fr.tsv"
+        path.unlink(missing_ok=True)
+        spoken.speak({"fr": spoken.plan(path, "fr", ("v",), pairs)}, Tones(), tmp_path)
+        made = read_dir(tmp_path / "spoken_fr")
+        for key, text in made["text.src"].items():
+            assert len(read_audio(made["wav.scp"][key])) == RATE * len(text)
+
+
+def test_an_old_plan_that_is_not_what_is_wanted_is_refused(tmp_path):
+    path, pairs = tmp_path / "plan_fr.tsv", {"0": Pair("Un.", "One.")}
+    spoken.plan(path, "fr", ("v",), pairs)
+    with pytest.raises(DataError, match=r"plans 1 pairs, and 2 are wanted; remove it"):
+        spoken.plan(path, "fr", ("v",), pairs | {"1": Pair("Deux.", "Two.")})
+    with pytest.raises(DataError, match=r"'v' is none of the engine's voices; remove it"):
+        spoken.plan(path, "fr", ("w",), pairs)
+
+
+def test_a_language_of_which_nothing_is_heard_is_an_error(tmp_path):
+    lines = spoken.plan(tmp_path / "plan_fr.tsv", "fr", ("v",), {"0": Pair("_", "x")})
+    with pytest.raises(DataError, match=r"nothing could be said in 'fr'; see dropped.tsv"):
+        spoken.speak({"fr": lines}, Tones(), tmp_path)
+    assert "nothing is heard" in (tmp_path / "dropped.tsv").read_text()
 
 
 ENGLISH = (
@@ -232,6 +270,7 @@ def test_the_nearest_of_every_language_with_their_states(tmp_path):
 def test_phonemes_as_kokoro_writes_them():
     assert spell("¿Qué hora es?", "es") == "¿kˈe ˈoɾa ˈes?"
     assert spell("La chiave, la città.", "it") == "la kjˈave, la ʧitːˈa."
+    assert spell("palabra (y) otra", "es").split()[1] == "(i)"
 
 
 def test_an_unknown_voice():

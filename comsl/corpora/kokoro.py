@@ -55,6 +55,7 @@ _MISAKI = {
     **{"a^ɪ": "I", "a^ʊ": "W", "e^ɪ": "A", "ɔ^ɪ": "Y", "o^ʊ": "O", "ə^ʊ": "Q"},  # diphthongs
     **{"d^z": "ʣ", "d^ʒ": "ʤ", "t^s": "ʦ", "t^ʃ": "ʧ", "s^s": "S"},  # affricates
 }
+_FOREIGN = r"\([a-z-]+\)"  # espeak-ng's marks of words of another language
 _PUNCTUATION = re.compile(r'(\s*[;:,.!?¡¿—…"«»“”()]+\s*)')
 
 
@@ -116,10 +117,9 @@ def spell(text: str, accent: str) -> str:
     """A text in Kokoro's phonemes, its punctuation kept."""
     parts = _PUNCTUATION.split(text)
     sounds = "".join(
-        phonemes(part, accent) if place % 2 == 0 and part.strip() else part
+        re.sub(_FOREIGN, "", phonemes(part, accent)) if place % 2 == 0 and part.strip() else part
         for place, part in enumerate(parts)
     )
-    sounds = re.sub(r"\([a-z-]+\)", "", sounds)  # espeak-ng's marks of words of another language
     for theirs, ours in _MISAKI.items():
         sounds = sounds.replace(theirs, ours)
     return re.sub("[«»]", '"', re.sub(r"[\^-]", "", sounds)).strip()

@@ -61,7 +61,10 @@ class Line:
 
 
 def plan(path: Path, lang: str, voices: tuple[str, ...], pairs: dict[str, Pair]) -> list[Line]:
-    """The lines of `path`; it is written if it isn't there, and decides from then on."""
+    """The lines of `path`; it is written if it isn't there, and decides from then on.
+
+    DataError: it is no plan, or one of other voices or of another number of pairs.
+    """
     if not path.is_file():
         rows = [_line(key, lang, voices, pair) for key, pair in pairs.items()]
         table = ["\t".join(map(str, row)) for row in (_columns(), *map(astuple, rows))]
@@ -70,7 +73,15 @@ def plan(path: Path, lang: str, voices: tuple[str, ...], pairs: dict[str, Pair])
         header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     if header != list(_columns()):
         raise DataError(f"{path}: not a plan of this tool; remove it")
-    return [Line(*row[:3], float(row[3]), float(row[4]), *row[5:]) for row in rows]
+    lines = [Line(*row[:3], float(row[3]), float(row[4]), *row[5:]) for row in rows]
+    if len(lines) != len(pairs):
+        raise DataError(
+            f"{path}: plans {len(lines)} pairs, and {len(pairs)} are wanted; remove it for a new"
+            " plan, which keeps the audio of what is in both"
+        )
+    if odd := {line.voice for line in lines} - set(voices):
+        raise DataError(f"{path}: '{min(odd)}' is none of the engine's voices; remove it")
+    return lines
 
 
 def _columns() -> tuple[str, ...]:
@@ -120,14 +131,14 @@ def _has_symbols(text: str) -> bool:
 
 def speak(plans: dict[str, list[Line]], engine: Engine, out: Path) -> None:
     """Say what isn't yet below `out`/audio, the languages in turn, and write `out`/spoken_<lang>
-    and `out`/dropped.tsv, of what can't be said."""
+    and `out`/dropped.tsv, of what can't be said. DataError: none of a language can be."""
     rows = zip_longest(*plans.values())
     lines = [line for row in rows for line in row if line]
     sets: dict[str, kaldi.Tables] = {lang: defaultdict(dict) for lang in plans}
     dropped: list[Dropped] = []
     for count, batch in enumerate(batched(lines, BATCH), start=1):
         for line in batch:
-            path = out / "audio" / engine.name / f"{line.id}.flac"
+            path = out / "audio" / engine.name / f"{line.id}-{_digest(line)}.flac"
             try:
                 if not path.is_file():
                     write_flac(path, trim(engine.say(line.text, line.voice, line.rate, line.pitch)))
@@ -139,9 +150,16 @@ def speak(plans: dict[str, list[Line]], engine: Engine, out: Path) -> None:
         write_dropped(out / "dropped.tsv", dropped)
         logger.info("%d of %d said", min(count * BATCH, len(lines)), len(lines))
     for lang, tables in sets.items():
+        if plans[lang] and not tables:
+            raise DataError(f"{out}: nothing could be said in '{lang}'; see dropped.tsv")
         hours = sum(map(float, tables["utt2dur"].values())) / 3600
         count = len(tables["utt2dur"])
         logger.info("%s: %d utterances, %.2f h", out / f"spoken_{lang}", count, hours)
+
+
+def _digest(line: Line) -> str:
+    """Of all that decides how it sounds: another plan may give its id to another text."""
+    return hashlib.sha256("\t".join(map(str, astuple(line))).encode()).hexdigest()[:8]
 
 
 def trim(wave: np.ndarray) -> np.ndarray:
