@@ -16,6 +16,7 @@ from comsl.dtypes import DTYPES
 from comsl.encoders.choices import choose
 from comsl.errors import DataError
 from comsl.hub import check_model
+from comsl.languages import check_language
 from comsl.model.build import build_model, lora_conf
 from comsl.model.checkpoints import trained_checkpoint
 from comsl.model.composite import Branch, ComSLModel
@@ -179,6 +180,7 @@ class SpeechTranslator:
         self, text: str | list[str], src_lang: str, **search: float
     ) -> str | list[str]:
         """Translation of text in `src_lang`, as `translate`; of an empty text it is empty."""
+        check_language(src_lang, self.languages)
         texts = [text] if isinstance(text, str) else text
         results = self.generate("mt", texts, [src_lang] * len(texts), **search)
         return results[0] if isinstance(text, str) else results

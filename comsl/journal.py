@@ -14,7 +14,7 @@ class Journal:
     """Texts by the key of what they were made from; a JSON line each, after a line of settings.
 
     settings: what else the texts depend on. Those of a file with other settings don't count, nor
-    does a last line that was cut short.
+    do lines that were cut short.
     """
 
     def __init__(self, path: Path, settings: list):
@@ -25,10 +25,10 @@ class Journal:
     def _read(self) -> dict[str, str]:
         if not self.path.is_file():
             return {}
-        lines = self.path.read_text("utf-8", errors="replace").split("\n")[:-1]
-        if not lines or json.loads(lines[0]) != self.settings:
+        lines = map(_parsed, self.path.read_text("utf-8", errors="replace").split("\n"))
+        if next(lines) != self.settings:
             return {}
-        return dict(map(json.loads, lines[1:]))
+        return dict(line for line in lines if line is not None)
 
     def add(self, texts: dict[str, str]) -> None:
         """Keep some more."""
@@ -38,6 +38,14 @@ class Journal:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(_lines(list(texts.items())))
         self.texts |= texts
+
+
+def _parsed(line: str) -> list | None:
+    """What a line holds; None where it was cut short."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
 
 
 def _lines(items: list) -> str:

@@ -4,6 +4,7 @@ Beside CoVoST 2's it holds all that both Whisper and mBART-50 know, for corpora 
 A further family of translation models is one more entry of `Language.tokens`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comsl.errors import DataError
@@ -72,6 +73,12 @@ def language(code: str) -> Language:
     if code not in LANGUAGES:
         raise DataError(f"unknown language code '{code}'; known: {' '.join(sorted(LANGUAGES))}")
     return LANGUAGES[code]
+
+
+def check_language(code: str, known: Sequence[str]) -> None:
+    """DataError: it isn't one of the languages that a model knows."""
+    if language(code).code not in known:
+        raise DataError(f"language '{code}' isn't one of the model's: {' '.join(known)}")
 
 
 # FLEURS' names of the table's languages.

@@ -25,6 +25,7 @@ from comsl.errors import DataError
 LARGE = 64 << 20  # bytes of a user's file that is hashed by size and time
 
 # What becomes of an earlier thing that was made from something else, and where the new one grows.
+NEW = ".new"  # the ending of a thing while it is made
 REPLACE = "replace"  # at <thing>.new, which takes its place when it is finished
 HERE = "here"  # in its own place, cleared: it holds its own path
 KEEP = "keep"  # in its own place, over what is there: what makes it knows what to keep
@@ -90,7 +91,7 @@ def begin(
     if is_made(thing, wanted) or (deletable and _same(made, wanted)):
         return None
     _check_reads(wanted)
-    new = thing.with_name(f"{thing.name}.new") if earlier == REPLACE else thing
+    new = thing.with_name(f"{thing.name}{NEW}") if earlier == REPLACE else thing
     if not _same(begun, wanted):
         _clear(new, earlier, changes(begun or made, wanted))
         new.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def _same(record: dict | None, wanted: dict) -> bool:
 
 def finish(thing: Path) -> None:
     """Say that a thing, wherever `begin` had it written, is whole. DataError: nothing was made."""
-    new = thing.with_name(f"{thing.name}.new")
+    new = thing.with_name(f"{thing.name}{NEW}")
     if os.path.lexists(new):
         record_of(thing).unlink(missing_ok=True)
         _remove(thing)
@@ -209,13 +210,17 @@ def _digest(value) -> object:
 
 
 def _value(text: str) -> object:
-    """A setting's value, or the content of the files that it names."""
-    if os.path.exists(text):  # which finds text too long for a path merely absent
+    """A setting's value, or the content of the files that it names. A word without slash or dot is
+    no path: a folder that happens to be called `test` is not the set."""
+    if _is_path(text) and os.path.exists(text):  # which finds text too long for a path absent
         return _source(Path(text))
     words = text.split()
-    if any(os.path.isfile(word) for word in words):
-        return [_source(Path(word)) if os.path.isfile(word) else word for word in words]
-    return text
+    files = {word for word in words if _is_path(word) and os.path.isfile(word)}
+    return [_source(Path(word)) if word in files else word for word in words] if files else text
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "." in text
 
 
 def _source(path: Path) -> dict:

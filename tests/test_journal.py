@@ -5,6 +5,7 @@ import json
 import pytest
 from conftest import PAIRS
 
+from comsl.errors import DataError
 from comsl.inference import SpeechTranslator
 from comsl.journal import generate
 
@@ -41,12 +42,12 @@ def test_decoding_goes_on_where_it_was_stopped(translator, tmp_path):
     settings, *lines = path.read_text("utf-8").splitlines(keepends=True)
     assert [json.loads(line)[1] in expected for line in lines] == [True] * 4
 
-    path.write_text(settings + "".join(lines)[:-3], "utf-8")  # the last line is cut short
+    path.write_text(settings + "".join(lines)[3:-3], "utf-8")  # the first and last are cut short
     rest = Interrupted(translator, -1)
     # One more that occurs twice is decoded once.
     texts = generate(rest, "mt", [*TEXTS, TEXTS[0]], [*LANGS, LANGS[0]], path, **beams)
     assert texts == [*expected, expected[0]]
-    assert rest.decoded == len(TEXTS) - 3
+    assert rest.decoded == len(TEXTS) - 2
     assert generate(Interrupted(translator, 0), "mt", TEXTS, LANGS, path, **beams) == expected
 
 
@@ -73,5 +74,7 @@ def test_empty_texts_stay_empty_and_long_ones_are_cut_with_a_warning(translator,
     path = tmp_path / "text.mt.jsonl"
     assert generate(translator, "mt", texts, ["fr"] * 4, path, beam_size=1) == found
     assert translator.translate_text("", "fr") == ""
+    with pytest.raises(DataError, match="language 'ca' isn't one of the model's"):
+        translator.translate_text("", "ca")
     translator.translate_text(texts, "fr", beam_size=1, max_tokens=1)
     assert "2 of 4 texts were cut at the limit of tokens" in caplog.text

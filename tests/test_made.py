@@ -39,6 +39,15 @@ def test_only_a_changed_setting_or_content_remakes(tmp_path):
     assert record["settings"]["config"]["path"] == str(config)
 
 
+def test_a_name_is_no_path(tmp_path, monkeypatch):
+    """A folder and a file that have the name of a set and of a language."""
+    monkeypatch.chdir(tmp_path)
+    assert make(tmp_path / "out", "first", test_set="test", langs="es fr")
+    Path("test").mkdir()
+    Path("fr").touch()
+    assert not make(tmp_path / "out", "again", test_set="test", langs="es fr")
+
+
 def test_a_made_thing_counts_by_its_record_whenever_it_was_made(tmp_path):
     """Deleted and made again it is the same; what lies in it counts as the thing."""
     first, second = tmp_path / "first", tmp_path / "second"

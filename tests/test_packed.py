@@ -133,7 +133,9 @@ def test_a_damaged_folder_is_one_line(packed, name, damage, complaint):
 
 
 def test_its_card_says_where_it_comes_from(packed):
-    """Scores with their signature, the command, and what the recipe says of data and licences."""
+    """Scores with their signature, the command, and what the recipe says of data and licences; the
+    name that the folder will have once it is made."""
+    packed = packed.rename(packed.with_name("model.new"))
     scores = {"fr": 21.5, "it": 20.0, "avg": 20.75}
     entry = {"name": "comsl", "task": "st", "utterances": {"fr": 9, "it": 8}, "bleu": scores}
     made = {"exp/x/joint": {"settings": {"silence": "0.5"}, "reads": ["dump/x/raw"]}}
@@ -150,7 +152,7 @@ def test_its_card_says_where_it_comes_from(packed):
     assert card.startswith("# ComSL: speech in French, Italian, text in English\n")
     for fact in (
         *("21.5", "nrefs:1|tok:13a", "./run.sh --langs 'fr it'", "silence=0.5"),
-        *("My <b>own</b>.", 'src_lang="fr"'),
+        *("My <b>own</b>.", 'src_lang="fr"', 'from_pretrained("model")'),
     ):
         assert fact in card
     assert "\n\n\n" not in card

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -26,6 +27,7 @@ from comsl.corpora.samples import RATE
 from comsl.inference import SpeechTranslator
 from comsl.model.packed import save_packed
 from comsl.serving import server as serving
+from comsl.serving.batching import Batcher, Client
 from comsl.serving.server import Limits, create_app
 from comsl.serving.systems import WhisperSystem
 
@@ -154,7 +156,7 @@ def test_a_bad_request_has_its_status_and_the_server_lives_on(
 ):
     (tmp_path / "secret.mp3").write_bytes(clip)
     contents = {
-        "silent.wav": flac(np.zeros(16000)),
+        "silent.wav": flac(np.zeros(RATE)),
         "playlist": playlist(tmp_path / "secret.mp3"),
         "long": flac(np.zeros(121 * RATE)),
     }
@@ -278,6 +280,22 @@ def test_nothing_is_computed_for_a_client_that_has_gone(system, client, url, cli
         assert all(answer.result() for answer in first)
     assert ask()
     assert system.batches == [1, 1, 1]
+
+
+def test_a_timeout_of_the_system_is_an_answer(system, monkeypatch):
+    """It isn't taken for a result that is still to come, for which a client waits on and on."""
+
+    def fail(*_, **__):
+        raise TimeoutError("of the model")
+
+    monkeypatch.setattr(system, "generate", fail)
+    with closing(Batcher(1)) as batcher:
+        client = Client(batcher, system, None)
+        leaves = threading.Timer(5, client.gone.set)
+        leaves.start()
+        with pytest.raises(TimeoutError, match="of the model"):
+            client.generate("st", [np.zeros(RATE)], ["fr"])
+        leaves.cancel()
 
 
 def test_a_full_disk_is_told(client, clip, monkeypatch):

@@ -83,6 +83,10 @@ def test_a_language_model_gets_the_characters_that_it_lacks(hub, tmp_path):
             assert torch.cosine_similarity(grown[place[0]], rows, dim=-1).argmax() == place[1]
 
 
+def test_of_no_texts_there_are_no_pieces(tokenizer):
+    assert tokenizer.pieces([], []) == Tokenizer(SHIPPED).pieces([], []) == []
+
+
 def test_letters_that_the_vocabulary_lacks_are_counted(hub, tmp_path):
     data = write_texts(tmp_path / "data", repeat=20)
     command = ["token_lengths", "--language_model", hub, data]

@@ -22,6 +22,7 @@ from comsl.inference import (
     load_model,
     load_weights,
 )
+from comsl.model.composite import ComSLModel
 from comsl.training.scheduler import PolynomialDecayLR
 from comsl.training.task import ComSLTask
 from comsl.training.trainer import (
@@ -180,6 +181,8 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         (["--accum_grad", "99"], "an update takes 99 batches, an epoch has"),
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
         (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),
+        (["--preprocessor_conf", "denoise=0.1"], "denoise (preprocessor_conf): texts alone"),
+        (["--auto_batch", "true", "--batch_type", "sorted"], "only with batch_type numel"),
         (["--ngpu", "1"], "--ngpu 1: there are 0 GPUs here"),
         (["--grad_clip", "nan"], "grad_clip is a finite number, not nan"),
         (
@@ -235,6 +238,20 @@ def test_what_is_logged_is_what_criteria_may_name(data, tiny_lm, tmp_path):
     assert train_names <= logged["train"].keys()
     valid_names = logged["valid"].keys() - {"time", "total_count"}
     assert valid_names == train_names | added_statistics(valid_bleu=True)
+
+
+def test_a_training_without_finite_gradients_fails(data, tiny_lm, tmp_path, monkeypatch):
+    """It isn't taken for one that is done: stage 6 asks for the averaged model."""
+    forward = ComSLModel.forward
+
+    def nowhere(model, **batch):
+        loss, stats, weight = forward(model, **batch)
+        return loss * float("nan"), stats, weight
+
+    monkeypatch.setattr(ComSLModel, "forward", nowhere)
+    with pytest.raises(DataError, match="no update of this epoch had finite gradients"):
+        train(data, tiny_lm, tmp_path, "--max_epoch", "1")
+    assert not (tmp_path / "valid.loss.ave.pth").exists()
 
 
 def test_a_trained_model_translates_from_its_folder_and_packed(data, tiny_lm, tmp_path):
@@ -333,6 +350,15 @@ def test_polynomial_schedule():
     assert rates[9] == 2.0
     assert rates[59] == pytest.approx(2.0 * 0.5**2)
     assert rates[109:] == [0.0] * 21
+
+
+def test_a_component_of_rate_0_never_moves():
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.0}], lr=1.0)
+    schedule = PolynomialDecayLR(optimizer, warmup_steps=1, total_steps=4)
+    for _ in range(6):
+        assert optimizer.param_groups[0]["lr"] == 0.0
+        optimizer.step()
+        schedule.step()
 
 
 @pytest.mark.parametrize("total", [4, 2])

@@ -10,6 +10,7 @@ from comsl.errors import DataError
 from comsl.evaluation.report import environment, lineage_table, render, score_tables
 from comsl.files import write_text
 from comsl.languages import language
+from comsl.made import NEW
 from comsl.model.packed import read_section, read_tensors
 
 CARD = "README.md"
@@ -44,7 +45,7 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
         sources=", ".join(language(lang).name for lang in langs),
         target=", ".join(language(lang).name for lang in targets),
         langs=langs,
-        name=folder.name,
+        name=folder.name.removesuffix(NEW),
         millions=round(sum(sizes) / 1e6),
         about=about,
         tables=tables,

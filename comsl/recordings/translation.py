@@ -9,7 +9,7 @@ import numpy as np
 
 from comsl.corpora.samples import RATE
 from comsl.errors import DataError
-from comsl.languages import language
+from comsl.languages import check_language, language
 from comsl.recordings.segmentation import Piece, cut
 from comsl.recordings.source import Audio, read_speech
 
@@ -85,10 +85,8 @@ def translate_recordings(
     called after every batch, with the recording that it ends in. A source that can't be read ends
     no other: its recording says why. DataError: a language that the system doesn't know.
     """
-    if src_lang is not None and language(src_lang).code not in system.languages:
-        raise DataError(
-            f"language '{src_lang}' isn't one of the model's: {' '.join(system.languages)}"
-        )
+    if src_lang is not None:
+        check_language(src_lang, system.languages)
     for group in _groups(_heard(sources, system.longest)):
         _say(system, group, src_lang, task, detector, search)
         progress(group[-1][0])

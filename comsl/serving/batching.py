@@ -151,4 +151,6 @@ class Client:
             try:
                 return piece.result.result(timeout=0.2)
             except TimeoutError:
+                if piece.result.done():  # the error is the system's own
+                    raise
                 self.check()

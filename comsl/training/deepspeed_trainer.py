@@ -22,7 +22,12 @@ from torch import distributed
 from torch.nn import Parameter
 
 from comsl.errors import DataError
-from comsl.training.trainer import ComSLTrainer, ComSLTrainerOptions, whole_updates
+from comsl.training.trainer import (
+    ComSLTrainer,
+    ComSLTrainerOptions,
+    check_updates,
+    whole_updates,
+)
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter
 
@@ -77,7 +82,7 @@ class ComSLDeepSpeedTrainer(ComSLTrainer):
         options,
         distributed_option,
     ) -> bool:
-        """Whether no update was made, for want of finite gradients."""
+        """As ComSLTrainer's."""
         (optimizer,), (scheduler,) = optimizers, schedulers
         device, interval, updates = (
             "cuda" if options.ngpu else "cpu",
@@ -112,9 +117,9 @@ class ComSLDeepSpeedTrainer(ComSLTrainer):
                 logging.info(reporter.log_message(-interval))
                 if summary_writer is not None:
                     reporter.tensorboard_add_scalar(summary_writer, -interval)
-        if updates:
-            optimizer.gather()
-        return not updates
+        check_updates(updates > 0)
+        optimizer.gather()
+        return False
 
 
 class ZeroOptimizer(torch.optim.Optimizer):

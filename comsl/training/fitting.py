@@ -14,7 +14,7 @@ from espnet2.torch_utils.device_funcs import to_device
 
 from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
-from comsl.training.updates import updates_per_epoch
+from comsl.training.updates import smallest_batch, updates_per_epoch
 
 
 def train_fitting(train: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
@@ -44,8 +44,9 @@ def gather(args: argparse.Namespace) -> None:
 
 
 def halve(args: argparse.Namespace) -> None:
-    """Twice as many batches an update, of half the size. DataError: they have one clip each."""
-    if args.batch_bins <= _longest(args):
+    """Twice as many batches an update, of half the size. DataError: they have one clip each, or one
+    for each process."""
+    if args.batch_bins <= _longest(args) * smallest_batch(args):
         raise DataError(
             "the device's memory doesn't take a single clip of the longest: checkpointing of"
             " activations (speech_encoder_conf, language_model_conf), ZeRO (--deepspeed_config) or"

@@ -28,4 +28,6 @@ class PolynomialDecayLR(LRScheduler, AbsBatchStepScheduler):
             return [lr * step / self.warmup_steps for lr in self.base_lrs]
         falling = max(1, self.total_steps - self.warmup_steps)  # a trial may end within the warm-up
         decay = max(0.0, 1 - (step - self.warmup_steps) / falling)
-        return [self.end_lr + (lr - self.end_lr) * decay**self.power for lr in self.base_lrs]
+        # A rate below end_lr, such as 0 of a component that stays as it is, doesn't rise to it.
+        ends = [min(self.end_lr, lr) for lr in self.base_lrs]
+        return [e + (lr - e) * decay**self.power for e, lr in zip(ends, self.base_lrs, strict=True)]

@@ -23,6 +23,7 @@ from espnet2.utils.types import str_or_none
 from torch import distributed
 
 from comsl.checks import check_criteria, check_numbers, check_settings
+from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
 from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts, choose_encoder
 from comsl.model.checkpoints import trained_checkpoint
@@ -174,12 +175,16 @@ class ComSLTask(AbsTask):
         have, or that makes no sense."""
         check_settings("preprocessor_conf", ComSLPreprocessor, args.preprocessor_conf, given=3)
         settings = check_parts(args)
+        if args.speech_encoder and args.preprocessor_conf.get("denoise"):
+            raise DataError("denoise (preprocessor_conf): texts alone, it damages transcripts")
         if bool(args.text_pairs) != bool(settings.w_text):
             raise DataError("text_pairs and w_text (model_conf) need each other: set both, or none")
         if args.text_pairs and not args.num_iters_per_epoch:
             raise DataError("text_pairs: set num_iters_per_epoch, half of which are their batches")
         if args.text_pairs and args.auto_batch:
             raise DataError("text_pairs: not with auto_batch, which would change updates' kinds")
+        if args.auto_batch and args.batch_type != "numel":
+            raise DataError("auto_batch: only with batch_type numel, whose size it changes")
         if args.text_pairs and args.use_deepspeed and args.accum_grad % 2:
             raise DataError(
                 "text_pairs: DeepSpeed moves all weights at every update, which must have speech"
@@ -277,6 +282,8 @@ class ComSLTask(AbsTask):
         if iter_options.distributed:
             world = distributed.get_world_size()
             smallest, share = max(smallest, world), slice(distributed.get_rank(), None, world)
+            if (number := len(read_table(shapes[0]))) < world:
+                raise DataError(f"{mode}: {number} utterances, fewer than the {world} processes")
         sampler = BucketBatchSampler(iter_options.batch_bins, shapes, smallest, share)
         logging.info("[%s] %d batches: %s", mode, len(sampler), sampler)
         # In training any utterance may become this process's, from epoch to epoch.

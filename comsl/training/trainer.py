@@ -20,6 +20,7 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import str2bool
 
 from comsl.bleu import bleu_metric
+from comsl.errors import DataError
 from comsl.training.fitting import try_largest
 
 
@@ -77,9 +78,11 @@ class ComSLTrainer(Trainer):
 
     @classmethod
     def train_one_epoch(cls, iterator, options, **others) -> bool:
-        """ESPnet's, on whole updates."""
+        """ESPnet's, on whole updates. DataError: it makes none, at which ESPnet would end the
+        training as if it were done."""
         batches = whole_updates(iterator, options.accum_grad)
-        return super().train_one_epoch(iterator=batches, options=options, **others)
+        check_updates(not super().train_one_epoch(iterator=batches, options=options, **others))
+        return False
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
@@ -94,6 +97,15 @@ class ComSLTrainer(Trainer):
         reporter.next()
         if not distributed_option.distributed or distributed_option.dist_rank == 0:
             keep_checkpoint(Path(options.output_dir))
+
+
+def check_updates(made: bool) -> None:
+    """DataError: an epoch has made no update."""
+    if not made:
+        raise DataError(
+            "no update of this epoch had finite gradients: lower the learning rate, or train"
+            " without bfloat16 or float16"
+        )
 
 
 def whole_updates[Batch](batches: Iterable[Batch], accum_grad: int) -> Iterable[Batch]:

@@ -25,8 +25,12 @@ def updates_per_epoch(args: argparse.Namespace) -> int:
     return batches // args.accum_grad
 
 
+def smallest_batch(args: argparse.Namespace) -> int:
+    """Clips that a batch has at least: one for each process that shares it."""
+    return max(args.min_batch_size, _processes(args))
+
+
 def _processes(args: argparse.Namespace) -> int:
-    """How many share a batch."""
     if args.dist_world_size:  # one is started for each
         return args.dist_world_size
     nodes = os.environ.get("SLURM_JOB_NUM_NODES", 1) if args.dist_launcher == "slurm" else 1
@@ -34,7 +38,7 @@ def _processes(args: argparse.Namespace) -> int:
 
 
 def _count_batches(args: argparse.Namespace) -> int:
-    smallest = max(args.min_batch_size, _processes(args))
+    smallest = smallest_batch(args)
     if is_in_buckets(args.batch_type, args.train_shape_file):
         return len(BucketBatchSampler(args.batch_bins, args.train_shape_file, smallest))
     sampler = build_batch_sampler(
