@@ -136,9 +136,9 @@ if run_stage 1 "data preparation: fetch, clean, split, Kaldi-style directories";
 fi
 
 if run_stage 2 "speech: 16 kHz, filters, speed perturbation, languages combined"; then
-  once "$raw" --earlier keep from "$data" \
+  once "$raw" from "$data" \
     by langs min_duration max_duration max_dropped speed_factors augmented_copies -- \
-    python -m comsl.bin.prepare_speech --data "$data" --out "$raw" --langs "$langs" --nj "$nj" \
+    python -m comsl.bin.prepare_speech --data "$data" --out OUT --langs "$langs" --nj "$nj" \
     --min_duration "$min_duration" --max_duration "$max_duration" --max_dropped "$max_dropped" \
     --speed_factors "$speed_factors" --augmented_copies "$augmented_copies" --speech_encoder "$speech_encoder"
 fi

@@ -43,12 +43,16 @@ def check(options: Options) -> None:
             f"--whisper_config: Whisper learns to translate into one language, not into"
             f" '{options['target_lang']}': leave it out"
         )
+    if options["study_rows"] and not options["study"]:
+        raise DataError("--study_rows: of which study? Name it by --study")
     _check_stages(int(options["stage"]), int(options["stop_stage"]))
     _check_needed(options)
     check_experiment(options)
     for name, known in WORDS.items():
         if unknown := [word for word in options[name].split() if word not in known]:
             raise DataError(f"--{name}: there is no '{unknown[0]}'; known are: {' '.join(known)}")
+    if float(options["min_duration"]) >= float(options["max_duration"]):
+        raise DataError("--min_duration is less than --max_duration, please")
     for name in SHARES:
         if not 0 <= float(options[name]) <= 1:
             raise DataError(f"--{name} {options[name]}: a share is from 0 to 1")
@@ -93,8 +97,9 @@ def _check_whisper(options: Options) -> None:
     name = model or options["speech_encoder"]
     if name.removesuffix(".en") not in WHISPER and Path(name).suffix not in (".pt", ".ct2"):
         raise DataError(
-            f"--whisper_model, of the baselines and of word alignment: '{name}' is no Whisper of"
-            f" openai-whisper's; name one of: {' '.join(WHISPER)}"
+            f"--{'whisper_model' if model else 'speech_encoder'}: '{name}' is no Whisper of"
+            f" openai-whisper's, and baselines and word alignment need one: name one by"
+            f" --whisper_model: {' '.join(WHISPER)}"
         )
     if Path(model).suffix in (".pt", ".ct2"):
         _check_there("whisper_model", model)
@@ -168,8 +173,10 @@ def _check_langs(langs: list[str], target_lang: str) -> None:
     if not langs:
         raise DataError('--langs is empty: name the source languages, such as "fr it"')
     for number, lang in enumerate(langs):
-        if lang in [target_lang, *langs[:number]]:
-            raise DataError(f"--langs names '{lang}' twice, or the language of the translations")
+        if lang in langs[:number]:
+            raise DataError(f"--langs names '{lang}' twice")
+        if lang == target_lang:
+            raise DataError(f"--langs names '{lang}', the language of the translations")
 
 
 def _check_stages(first: int, last: int) -> None:

@@ -16,6 +16,9 @@ from comsl.vocabulary import cover, pieces_of_texts
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
+VOCABULARIES = ("tokenizer.json", "*.model", "*.spm")  # of which a folder needs one
+
+
 class Tokenizer:
     """A translation model's tokenizer, by Common Voice language codes.
 
@@ -30,7 +33,9 @@ class Tokenizer:
         try:
             self.backend = AutoTokenizer.from_pretrained(str(path), split_special_tokens=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"no tokenizer could be loaded from '{path}': {error}") from error
+            files = [file for name in VOCABULARIES for file in Path(path).glob(name)]
+            reason = error if files or not Path(path).is_dir() else "it has no tokenizer.json"
+            raise DataError(f"no tokenizer could be loaded from '{path}': {reason}") from None
         self._two_sides = hasattr(self.backend, "spm_target")  # Marian's
         if self.backend.is_fast:
             pieces = self.backend.backend_tokenizer

@@ -27,6 +27,7 @@ set_options() { # --NAME VALUE...
       exit
     fi
     [[ $1 == --* ]] || die "unknown option $1: --help lists the options"
+    [[ $1 != *=* ]] || die "option $1: write ${1%%=*} ${1#*=}"
     [ $# -gt 1 ] || die "option $1 needs a value"
     if [ "$1" != --config ]; then set_option "${1#--}" "$2"; fi
     shift 2

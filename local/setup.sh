@@ -36,8 +36,8 @@ build() {
   python=$(find_python)
   rm -rf "$venv"
   free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-  [ "$free" -ge 8 ] || refuse "$free GB free in $PWD, the environment needs 8: free some disk space"
-  say "building $venv with $("$python" --version): once, 3 to 4 minutes, 6.5 GB"
+  [ "$free" -ge 9 ] || refuse "$free GB free in $PWD, the environment needs 9: free some disk space"
+  say "building $venv with $("$python" --version): once, 3 to 4 minutes, 7 GB"
   # Debian's python3 can come without ensurepip: then the interpreter's own pip puts one into the environment.
   "$python" -m venv "$venv" &>/dev/null ||
     { "$python" -m venv --clear --without-pip "$venv" && "$python" -m pip --python "$venv/bin/python" install -q pip; }

@@ -303,7 +303,8 @@ def test_every_stage_names_what_it_lacks(driver: Driver, stage: int, lack: str) 
 
 
 def test_a_set_that_is_not_there_is_found_before_training(driver: Driver) -> None:
-    (driver.folder / "dump/asterisk/raw/untranslated").mkdir(parents=True)
+    driver("--stop_stage", 2)
+    (driver.folder / "dump/asterisk/raw/untranslated").mkdir()
     sets = ["--pseudo_set", "untranslated", "--further_sets", "spoken"]
     driver("--stop_stage", 3, *sets)
     called = [line.split("\t") for line in (driver.folder / "calls").read_text().splitlines()]
@@ -356,8 +357,11 @@ def test_help_of_a_recipe_shows_its_settings_from_any_folder(tmp_path: Path) -> 
         (["--stop_stage", "0"], "there is no stage 0: --help lists the stages"),
         (["--stage", "4", "--stop_stage", "3"], "nothing to do from --stage 4 to --stop_stage 3"),
         (["--langs", " "], 'name the source languages, such as "fr it"'),
-        (["--langs", "fr en"], "--langs names 'en' twice, or the language of the translations"),
-        (["--langs", "fr fr"], "--langs names 'fr' twice, or the language of the translations"),
+        (["--langs", "fr en"], "--langs names 'en', the language of the translations"),
+        (["--langs", "fr fr"], "--langs names 'fr' twice"),
+        (["--study_rows", "1_st"], "--study_rows: of which study? Name it by --study"),
+        (["--stage=3"], "option --stage=3: write --stage 3"),
+        (["--min_duration", "20"], "--min_duration is less than --max_duration, please"),
         (["--skip_stages", "4,8"], "there is no '4,8'; known are: 1 2 3 4 5 6 7 8 9 10 11 12"),
         (["--tasks", "st mt2"], "--tasks: there is no 'mt2'; known are: st asr mt"),
         (["--lm_share", "1.5"], "--lm_share 1.5: a share is from 0 to 1"),

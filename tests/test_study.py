@@ -136,6 +136,23 @@ def test_a_row_that_trains_nothing_fails_the_check(tmp_path):
     assert "w_st, w_asr, w_mt and w_cml are all 0" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("max_epoch: many", "argument --max_epoch: invalid int value: 'many'"),
+        ("nosuch: 3", "unrecognized arguments: nosuch"),
+        ("optim: fast", "optim: there is no 'fast'; known: "),
+        ("model_conf: 3", "model_conf has settings of its own, not 3"),
+    ],
+)
+def test_a_wrong_setting_of_a_file_is_one_line(tmp_path, setting, complaint):
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(f"{BASE.read_text()}\n{setting}\n")
+    done = run_tool("check_trainings", odd, "--raw", tmp_path, check=False)
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_phases_whose_weights_do_not_fit_fail_the_check(tmp_path):
     """Found before the first phase, not when its weights are loaded."""
     lora = tmp_path / "lora.yaml"

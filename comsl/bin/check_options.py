@@ -1,5 +1,6 @@
-"""Check options of run.sh, `name=value` lines, before anything runs; print those that are written
-otherwise from here on: languages, by Common Voice's codes."""
+"""Check options of run.sh, `name=value` lines, before anything runs.
+
+Prints those that are written otherwise from here on: languages, by Common Voice's codes."""
 
 from comsl.cli import command, new_parser
 from comsl.evaluation.comet import find_command

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from comsl.cli import command, new_parser
 from comsl.corpora.kaldi import validate_dir
@@ -63,10 +64,16 @@ def main() -> None:
 
 
 def _parse(task: type, config: str, *words: str) -> argparse.Namespace:
-    """A configuration, with further options. DataError as `espnet_words`."""
+    """A configuration, with further options. DataError as `espnet_words`, or a setting that isn't
+    one, or is of another type."""
     from comsl.training.command_line import espnet_words
 
-    return task.get_parser().parse_args(espnet_words(["--config", config, *words]))
+    def refuse(message: str) -> NoReturn:  # in one line, where argparse adds all options
+        raise DataError(f"{' '.join([config, *words[1::2]])}: {message}")
+
+    parser = task.get_parser()
+    parser.error = refuse
+    return parser.parse_args(espnet_words(["--config", config, *words]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Write the adapter that comes with a language model, where that is a packed ComSL model, as a
-checkpoint for --init_param; for any other language model, an empty checkpoint."""
+"""Write the adapter of a packed ComSL model as a checkpoint for --init_param.
+
+Of any other language model, which has none: an empty checkpoint."""
 
 from pathlib import Path
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from comsl.cli import command, new_parser
+from comsl.errors import DataError
 
 
 @command
@@ -26,12 +27,23 @@ def main() -> None:
     from comsl.inference import choose_checkpoint, load_model
     from comsl.model.packed import WEIGHTS, save_packed
 
-    results = json.loads(args.report.read_text("utf-8")) if args.report else None
+    results = read_results(args.report) if args.report else None
     about = args.about.read_text("utf-8") if args.about else ""
     model = load_model(choose_checkpoint(args.model))
     save_packed(model, args.out, args.half, args.published_encoder)
     write_card(args.out, results, about)
     print(f"{args.out}: {(args.out / WEIGHTS).stat().st_size / 1e6:.0f} MB")
+
+
+def read_results(path: Path) -> dict:
+    """DataError: it isn't what stage 9 writes."""
+    try:
+        results = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        results = None
+    if not isinstance(results, dict) or not {"systems", "run"} <= results.keys():
+        raise DataError(f"{path}: not the results.json of stage 9")
+    return results
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Sentence pairs without speech for composite training: those of a Kaldi-style directory that
-repeat nothing of the sets held out. The others are listed in repeated.tsv with the reason."""
+"""Sentence pairs without speech for composite training, without those of the sets held out.
+
+They come from a Kaldi-style directory; those left out are listed in repeated.tsv."""
 
 from pathlib import Path
 

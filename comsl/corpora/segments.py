@@ -119,9 +119,9 @@ def locate(layout: Layout, source: Source) -> Path:
     if found := only(path for name in names for path in source.path.glob(name)):
         return found
     raise DataError(
-        f"{source.path}: neither {names[0]} nor what is in it is there; get {layout.title} from"
-        f" {source.lang} to {source.target_lang}, see {layout.site}, and put it there, or correct"
-        " the folder in db.sh"
+        f"{source.path}: neither {names[0]} nor its unpacked content is there; get"
+        f" {layout.title} from {source.lang} to {source.target_lang}, see {layout.site}, and put it"
+        " there, or correct the folder in db.sh"
     )
 
 

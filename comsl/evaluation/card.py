@@ -38,6 +38,7 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
         tables, run = score_tables(results), results["run"]
         if run["made"]:
             tables.append(lineage_table(run["made"]))
+    published = section["speech_encoder"].get("model")
     sizes = [tensor.numel() for tensor in read_tensors(folder).values()]
     text = render(
         "card.md.j2",
@@ -47,6 +48,7 @@ def write_card(folder: Path, results: Mapping | None, about: str) -> None:
         langs=langs,
         name=folder.name.removesuffix(NEW),
         millions=round(sum(sizes) / 1e6),
+        fetched=f"; what else the speech encoder {published} has is fetched" if published else "",
         about=about,
         tables=tables,
         run=run,

@@ -16,7 +16,10 @@ def trained_checkpoint(folder: Path, speech_encoder: str | None = None) -> Path:
     """
     config = folder / "config.yaml"
     if not config.is_file():
-        raise DataError(f"{folder}: no training's folder: it has no config.yaml; run stage 3 or 6")
+        raise DataError(
+            f"{folder}: no training's folder: it has no config.yaml; run stage 3 or 6. Nor is it a"
+            " packed model's: it has no config.json with 'comsl' in it"
+        )
     settings = yaml.safe_load(config.read_text())
     heard = settings.get("speech_encoder_conf", {}).get("model")
     if None not in (heard, speech_encoder) and heard != speech_encoder:

@@ -117,6 +117,8 @@ def load_packed(folder: Path) -> ComSLModel:
 
 def read_section(folder: Path) -> dict:
     """What config.json says under `comsl`. DataError: it is no packed model's."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; stage 11 packs a model")
     if not is_packed(folder):
         raise DataError(
             f"{folder}: no packed model, as stage 11 makes one: no '{SECTION}' in its {CONFIG}"

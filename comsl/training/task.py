@@ -5,7 +5,7 @@ import functools
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,6 +53,13 @@ speech_encoder_choices = ClassChoices(
     default=None,
     optional=True,
 )
+
+
+def _known(setting: str, name: str, classes: Mapping[str, type]) -> type:
+    """The class of that name. DataError: there is none."""
+    if name not in classes:
+        raise DataError(f"{setting}: there is no '{name}'; known: {', '.join(sorted(classes))}")
+    return classes[name]
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
@@ -147,9 +154,15 @@ class ComSLTask(AbsTask):
     @classmethod
     def check(cls, args: argparse.Namespace) -> None:
         """DataError: a setting that is unknown or no number, a criterion that names nothing."""
+        for name, value in vars(args).items():
+            if name.endswith("_conf") and not isinstance(value, dict):
+                raise DataError(f"{name} has settings of its own, not {value!r}")
         numbers = {k: v for k, v in vars(args).items() if isinstance(v, float | dict)}
         for name, value in numbers.items():
             check_numbers(name, value)
+        for name in ("max_epoch", "batch_bins", "batch_size", "accum_grad"):
+            if getattr(args, name) < 1:
+                raise DataError(f"{name} is at least 1, not {getattr(args, name)}")
         components = cls.components(args)
         for component, lr in args.component_lr.items():
             if not isinstance(lr, int | float):
@@ -159,10 +172,10 @@ class ComSLTask(AbsTask):
                     f"component_lr: {component} is not one of this model's components,"
                     f" {', '.join(components)}"
                 )
-        optimizer = abs_task.optim_classes[args.optim]
+        optimizer = _known("optim", args.optim, abs_task.optim_classes)
         check_settings("optim_conf", optimizer, args.optim_conf, given=1)
         if args.scheduler is not None:
-            scheduler = abs_task.scheduler_classes[args.scheduler]
+            scheduler = _known("scheduler", args.scheduler, abs_task.scheduler_classes)
             check_settings("scheduler_conf", scheduler, args.scheduler_conf, given=1)
         train = cls.check_model(args)
         valid = {name for name in train if "text" not in name}  # which has speech throughout
