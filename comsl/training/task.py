@@ -23,7 +23,6 @@ from espnet2.utils.types import str_or_none
 from torch import distributed
 
 from comsl.checks import check_criteria, check_numbers, check_settings
-from comsl.corpora.kaldi import read_table
 from comsl.errors import DataError
 from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts, choose_encoder
 from comsl.model.checkpoints import trained_checkpoint
@@ -291,13 +290,13 @@ class ComSLTask(AbsTask):
         shapes = iter_options.shape_files
         if not is_in_buckets(iter_options.batch_type, shapes):
             return super().build_sequence_iter_factory(args, iter_options, mode)
-        smallest, share = args.min_batch_size, slice(None)
+        rank, world = 0, 1
         if iter_options.distributed:
-            world = distributed.get_world_size()
-            smallest, share = max(smallest, world), slice(distributed.get_rank(), None, world)
-            if (number := len(read_table(shapes[0]))) < world:
-                raise DataError(f"{mode}: {number} utterances, fewer than the {world} processes")
+            rank, world = distributed.get_rank(), distributed.get_world_size()
+        smallest, share = max(args.min_batch_size, world), slice(rank, None, world)
         sampler = BucketBatchSampler(iter_options.batch_bins, shapes, smallest, share)
+        if (number := len(sampler.lengths)) < world:
+            raise DataError(f"{mode}: {number} utterances, fewer than the {world} processes")
         logging.info("[%s] %d batches: %s", mode, len(sampler), sampler)
         # In training any utterance may become this process's, from epoch to epoch.
         batches = sampler if iter_options.train else list(sampler)
