@@ -182,6 +182,10 @@ def test_component_learning_rates(data, tiny_lm, tmp_path):
         (["--optim_conf", "betas=[0.9, .inf]"], "optim_conf: betas is a finite number, not inf"),
         (["--preprocessor_conf", "denoize=0.1"], "preprocessor_conf: no setting 'denoize'"),
         (["--preprocessor_conf", "denoise=0.1"], "denoise (preprocessor_conf): texts alone"),
+        (
+            ["--model_conf", "w_st=0.0", "--model_conf", "w_mt=0.0", "--model_conf", "w_cml=0.0"],
+            "valid_bleu: nothing learns to translate (w_st, w_mt); set it to false",
+        ),
         (["--max_epoch", "-3"], "max_epoch is at least 1, not -3"),
         (["--auto_batch", "true", "--batch_type", "sorted"], "only with batch_type numel"),
         (["--ngpu", "1"], "--ngpu 1: there are 0 GPUs here"),

@@ -189,6 +189,8 @@ class ComSLTask(AbsTask):
         settings = check_parts(args)
         if args.speech_encoder and args.preprocessor_conf.get("denoise"):
             raise DataError("denoise (preprocessor_conf): texts alone, it damages transcripts")
+        if args.valid_bleu and not {"st", "mt"} & settings.branches:
+            raise DataError("valid_bleu: nothing learns to translate (w_st, w_mt); set it to false")
         if bool(args.text_pairs) != bool(settings.w_text):
             raise DataError("text_pairs and w_text (model_conf) need each other: set both, or none")
         if args.text_pairs and not args.num_iters_per_epoch:
