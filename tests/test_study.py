@@ -20,6 +20,7 @@ from comsl.corpora.text import normalise
 from comsl.errors import DataError
 from comsl.evaluation import scoring, significance, study
 from comsl.evaluation.rows import row_files, rows_of
+from comsl.evaluation.study import read_cost
 from comsl.files import write_text
 from comsl.overrides import espnet_options, run_options
 
@@ -238,9 +239,11 @@ def write_row(folder: Path, raw: Path, change, nll: float) -> None:
         keys = read_table(raw / f"test_{lang}" / "text.tgt")
         table = {key: f"{nll + number + i:.5f} {4 + i}" for i, key in enumerate(keys)}
         write_table(folder / "decode" / f"test_{lang}" / "nll.st", table)
-    for phase in (folder.with_name(f"{folder.name}_frozen"), folder):
+    frozen = folder.with_name(f"{folder.name}_frozen")
+    for phase, start in ((frozen, []), (folder, [f"{frozen}/valid.loss.ave.pth"])):
         write_experiment(phase, epochs=2)
-        (phase / "config.yaml").write_text("accum_grad: 2\n")
+        config = {"accum_grad": 2, "init_param": start}
+        (phase / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def write_similarity(experiment: Path, utterances: int, difference: float) -> Path:
@@ -272,6 +275,15 @@ def work(tmp_path_factory) -> Path:
     write_similarity(work / "f1/exp/1_a", 30, 0.4)
     write_similarity(work / "f1/exp/2_b", 30, 0.4)  # not of the other fold
     return work
+
+
+def test_a_frozen_phase_of_an_earlier_run_costs_nothing(tmp_path):
+    """It stays where the row is trained anew without one."""
+    write_raw(tmp_path / "raw", LANGS)
+    write_row(tmp_path / "row", tmp_path / "raw", worse, 1.0)
+    both = read_cost(tmp_path / "row")
+    (tmp_path / "row/config.yaml").write_text("{accum_grad: 2, init_param: [exp/adapter.pth]}")
+    assert read_cost(tmp_path / "row").updates == both.updates // 2
 
 
 def both_folds(work: Path) -> list:

@@ -119,16 +119,21 @@ def read_cost(experiment: Path) -> Cost:
     """Updates, minutes and peak memory of an experiment's phases. DataError: not trained, or before
     memory was recorded."""
     frozen = experiment.with_name(f"{experiment.name}_frozen")
-    folders = [path for path in (frozen, experiment) if path.is_dir()]
+    starts = [Path(start).parent.name for start in _config(experiment)["init_param"]]
+    folders = [frozen, experiment] if frozen.name in starts else [experiment]
     runs = [read_run(folder) for folder in folders]
     steps = [
-        run.steps // yaml.safe_load((folder / "config.yaml").read_text())["accum_grad"]
+        run.steps // _config(folder)["accum_grad"]
         for run, folder in zip(runs, folders, strict=True)
     ]
     memory = [curve.values for run in runs if (curve := run.valid.get("peak_memory_gb"))]
     if not memory:
         raise DataError(f"{experiment}: no peak memory in its curves; train it again (stage 6)")
     return Cost(sum(steps), sum(run.minutes for run in runs), max(map(max, memory)))
+
+
+def _config(folder: Path) -> dict:
+    return yaml.safe_load((folder / "config.yaml").read_text())
 
 
 def read_similarity(paths: Sequence[Path], split: str) -> dict[str, float] | None:
