@@ -173,6 +173,13 @@ def test_a_bad_request_has_its_status_and_the_server_lives_on(
     assert client.audio.translations.create(file=("a.flac", clip), model="comsl").text
 
 
+def test_an_unknown_path_is_refused_as_all_is(url):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/nowhere")
+    assert refused.value.code == 404
+    assert json.load(refused.value)["error"]["message"] == "Not Found"
+
+
 def test_two_gigabytes_are_refused_before_they_come(url):
     with connect(url) as connection:
         connection.sendall(HEAD + b"Content-Length: 2147483648\r\n\r\n")

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Stage 1: recorded speech in Debian's packages, sentence pairs of Debian's texts spoken by free voices, and as test set
-# the dev prompts of egs2/asterisk. Usage: data.sh --out data/debian_speech --langs "es fr it ru"
+# the dev prompts of egs2/asterisk. Usage: data.sh --out data/debian_speech --langs "es fr it ru" [--pico 22000 --kokoro
+# 2000 --rhvoice 21000], which is how many sentences of a language these say
 set -euo pipefail
 
-out=$2 langs=$4
+out=$2 langs=$4 pico=${6:-22000} kokoro=${8:-2000} rhvoice=${10:-21000}
 texts=data/debian_l10n prompts=data/asterisk spoken=${out}_spoken
 near=$prompts/train_${langs##* }/text.tgt # half of what is spoken is to be like the prompts for training
 
@@ -19,9 +20,9 @@ speak() {
   [ -z "$wanted" ] || python -m comsl.bin.speak_pairs --engine "$1" --number "$2" --langs "$wanted" --max_words 20 \
     --pairs "$texts" --near "$near" --out "$spoken/$1"
 }
-speak pico 22000 "es fr it"
-speak kokoro 2000 "es fr it"
-speak rhvoice 21000 "ru"
+speak rhvoice "$rhvoice" "ru" # first, since its library may be missing
+speak pico "$pico" "es fr it"
+speak kokoro "$kokoro" "es fr it"
 
 for lang in $langs; do
   python -m comsl.bin.combine_sets --out "$out/spoken_$lang" "$spoken"/*/"spoken_$lang"
