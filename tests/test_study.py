@@ -130,6 +130,12 @@ def test_trials_of_pretraining_pass_the_check_before_training(tmp_path, name):
     run_tool("check_trainings", conf / "trial.yaml", *override, "--raw", tmp_path)
 
 
+def test_the_first_run_of_pretraining_passes_the_check_before_training(tmp_path):
+    conf = ROOT / "egs2/debian_speech/comsl1/conf"
+    override = ["--override", conf / "run1.yaml"]
+    run_tool("check_trainings", conf / "train.yaml", *override, "--raw", tmp_path)
+
+
 def test_a_row_that_trains_nothing_fails_the_check(tmp_path):
     nothing = tmp_path / "nothing.yaml"
     nothing.write_text("model_conf: {w_st: 0, w_asr: 0, w_mt: 0, w_cml: 0}\n")
