@@ -85,7 +85,7 @@ class Study:
             split = ["--recipe", self.recipe(fold), "--local_data_opts", data_opts]
         files = " ".join(map(str, row_files(self.name, row)))
         return [
-            *("./run.sh", *self.words, "--study", "", "--tasks", "st"),
+            *("./run.sh", *self.words, "--study", "", "--study_rows", "", "--tasks", "st"),
             *(*shlex.split(self.options["study_opts"]), *split),
             *("--skip_stages", f"{self.options['skip_stages']} 8 9"),
             *("--override", files, "--tag", f"{self.name}/{row}", *further),
