@@ -13,6 +13,13 @@ from comsl.errors import DataError
 SHARES = {"alpha_st", "alpha_mt", "denoise", "dropout", "label_smoothing", "typeset"}
 
 
+def class_of(setting: str, name: str, classes: Mapping[str, type]) -> type:
+    """The class that a setting names. DataError: there is none of that name."""
+    if name not in classes:
+        raise DataError(f"{setting}: there is no '{name}'; known: {', '.join(sorted(classes))}")
+    return classes[name]
+
+
 def check_settings(name: str, part: Callable, settings: Mapping, given: int = 0) -> None:
     """DataError: the option `name` gives a part of the training a setting that it doesn't have, or
     a value that the setting can't have. given: so many of its first parameters are no settings."""

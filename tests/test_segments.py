@@ -210,7 +210,7 @@ def test_what_is_missing_or_of_another_length_is_one_line(tmp_path):
 
     assert (
         "neither MUSTC_v*_en-fr.tar.gz nor its unpacked content is there; get MuST-C from en to fr"
-        in (complaint(target_lang="fr"))
+        in complaint(target_lang="fr")
     )
     text = folder / "MUSTC_v2.0/en-de/data/train/txt/train.de"
     whole = text.read_bytes()

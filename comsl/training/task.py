@@ -5,7 +5,7 @@ import functools
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 from torch import distributed
 
-from comsl.checks import check_criteria, check_numbers, check_settings
+from comsl.checks import check_criteria, check_numbers, check_settings, class_of
 from comsl.errors import DataError
 from comsl.model.build import SPEECH_ENCODERS, build_model, check_parts, choose_encoder
 from comsl.model.checkpoints import trained_checkpoint
@@ -52,13 +52,6 @@ speech_encoder_choices = ClassChoices(
     default=None,
     optional=True,
 )
-
-
-def _known(setting: str, name: str, classes: Mapping[str, type]) -> type:
-    """The class of that name. DataError: there is none."""
-    if name not in classes:
-        raise DataError(f"{setting}: there is no '{name}'; known: {', '.join(sorted(classes))}")
-    return classes[name]
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
@@ -171,10 +164,10 @@ class ComSLTask(AbsTask):
                     f"component_lr: {component} is not one of this model's components,"
                     f" {', '.join(components)}"
                 )
-        optimizer = _known("optim", args.optim, abs_task.optim_classes)
+        optimizer = class_of("optim", args.optim, abs_task.optim_classes)
         check_settings("optim_conf", optimizer, args.optim_conf, given=1)
         if args.scheduler is not None:
-            scheduler = _known("scheduler", args.scheduler, abs_task.scheduler_classes)
+            scheduler = class_of("scheduler", args.scheduler, abs_task.scheduler_classes)
             check_settings("scheduler_conf", scheduler, args.scheduler_conf, given=1)
         train = cls.check_model(args)
         valid = {name for name in train if "text" not in name}  # which has speech throughout

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Stage 1: recorded speech in Debian's packages, sentence pairs of Debian's texts spoken by free voices, and as test set
-# the dev prompts of egs2/asterisk. Usage: data.sh --out data/debian_speech --langs "es fr it ru" [--pico 22000 --kokoro
-# 2000 --rhvoice 21000], which is how many sentences of a language these say
+# the dev prompts of egs2/asterisk. Usage: data.sh --out data/debian_speech --langs "es fr it ru" [--pico 22000]
+# [--kokoro 2000] [--rhvoice 21000], which is how many sentences of a language each of these says
 set -euo pipefail
 
-out=$2 langs=$4 pico=${6:-22000} kokoro=${8:-2000} rhvoice=${10:-21000}
+out='' langs='' pico=22000 kokoro=2000 rhvoice=21000
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out | --langs | --pico | --kokoro | --rhvoice) printf -v "${1#--}" '%s' "${2?$1 needs a value}" ;;
+    *) echo "error: unknown option $1" >&2 && exit 1 ;;
+  esac
+  shift 2
+done
 texts=data/debian_l10n prompts=data/asterisk spoken=${out}_spoken
 near=$prompts/train_${langs##* }/text.tgt # half of what is spoken is to be like the prompts for training
 
